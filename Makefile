@@ -1,0 +1,112 @@
+# nsreactor's commands. make help lists them.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS   += --no-print-directory
+.DEFAULT_GOAL := help
+
+# A go.work somewhere above must not decide what is built here.
+export GOWORK := off
+
+PKGS     ?= ./...
+FUZZTIME ?= 10s
+COUNT    ?= 6
+
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+# The modules of the repository, the main one first.
+MODULES := $(patsubst ./%go.mod,./%,$(wildcard ./go.mod ./bench/go.mod ./tools/go.mod))
+
+# Tools run at the versions of tools/go.mod.
+tool = go tool -modfile=$(CURDIR)/tools/go.mod
+
+##@ Every day
+
+.PHONY: check
+check: lint bin/noskip ## lint, then the tests without the race detector: what to run before a commit
+	@bin/noskip $(PKGS)
+
+.PHONY: test
+test: bin/noskip ## every test with the race detector, namespaces included; a skipped test fails
+	@bin/noskip -race -count=1 $(PKGS)
+
+.PHONY: demo
+demo: ## one process that echoes in five namespaces
+	@go run ./examples/echo -demo 5
+
+.PHONY: fmt
+fmt: ## format every Go file
+	@$(tool) goimports -local github.com/nsreactor/nsreactor -w .
+	@$(tool) gofumpt -w .
+
+.PHONY: bench
+bench: ## Go benchmarks, COUNT=6 times, into out/ for benchstat
+	@mkdir -p out
+	@file=out/bench-$$(git describe --always --dirty 2>/dev/null || echo unknown).txt; \
+	go test -run='^$$' -bench=. -benchmem -count=$(COUNT) $(PKGS) | tee "$$file"; \
+	printf '\nWritten to %s. Compare two with\n\tgo tool -modfile=tools/go.mod benchstat BEFORE AFTER\nWhole servers and their peers: cd bench && go run .\n' "$$file"
+
+##@ What CI runs
+
+.PHONY: ci
+ci: ## what .ci/run and the workflow run: all of these in turn, with the time of each
+	@for stage in tools lint lint-rules cross test fuzz-smoke check-bench; do \
+		printf '\n== %s\n' "$$stage"; start=$$SECONDS; \
+		$(MAKE) "$$stage" || { echo "== $$stage failed after $$((SECONDS - start)) s"; exit 1; }; \
+		took+="$$(printf '%6d s  %s' $$((SECONDS - start)) "$$stage")"$$'\n'; \
+	done; \
+	printf '\n== passed\n%s%6d s  in all\n' "$$took" $$SECONDS
+
+.PHONY: tools
+tools: bin/noskip ## build the linter (a minute or two the first time)
+	@$(tool) golangci-lint version
+
+.PHONY: lint
+lint: ## vet for amd64 and arm64, tidy go.mod files, golangci-lint
+	@for dir in $(MODULES); do ( cd "$$dir"; \
+		echo "lint $$dir"; \
+		GOOS=linux GOARCH=amd64 go vet ./...; \
+		GOOS=linux GOARCH=arm64 CGO_ENABLED=0 go vet ./...; \
+		go mod tidy -diff; \
+		$(tool) golangci-lint run ./... ); done
+
+.PHONY: lint-rules
+lint-rules: ## the tests of the tools: every import rule of .golangci.yml fires
+	@cd tools && go test -count=1 ./...
+
+.PHONY: cross
+cross: ## build and vet for arm64 without cgo
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build -buildvcs=false ./...
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go vet ./...
+
+.PHONY: fuzz
+fuzz: ## every fuzz target of every package for FUZZTIME=10s
+	@FUZZTIME=$(FUZZTIME) tools/fuzz.sh $(PKGS)
+
+.PHONY: fuzz-smoke
+fuzz-smoke: ## every fuzz target for two seconds
+	@$(MAKE) fuzz FUZZTIME=2s
+
+.PHONY: check-bench
+check-bench: ## vet and test the benchmark module
+	cd bench && go vet ./... && go test ./...
+
+##@ Now and then
+
+.PHONY: vuln
+vuln: ## known vulnerabilities in what we call (needs vuln.go.dev)
+	@for dir in $(filter-out ./tools/,$(MODULES)); do ( cd "$$dir"; go run $(GOVULNCHECK) ./... ); done
+
+.PHONY: clean
+clean: ## remove bin/ and out/
+	rm -rf bin out
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "%s%s\n", (n++ ? "\n" : ""), substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+# Needs nothing beyond the standard library.
+bin/noskip: tools/noskip/main.go
+	@cd tools && go build -buildvcs=false -o ../bin/noskip ./noskip
