@@ -1,0 +1,157 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/nsreactor/nsreactor/poller"
+)
+
+// listener is a listening socket on a loop.
+type listener struct {
+	ep     *endpoint
+	fd     int
+	token  poller.Token
+	spread bool // hand connections to the loop with the fewest
+	armed  bool
+	pause  time.Duration // how long the last pause was; 0 if accepting goes well
+	timer  timer
+}
+
+// How long a listener pauses when descriptors or memory are used up. The
+// connections wait in its backlog meanwhile; none is lost.
+const (
+	minAcceptPause = 20 * time.Millisecond
+	maxAcceptPause = time.Second
+)
+
+// listen takes over a listening socket.
+func (l *loop) listen(ep *endpoint, fd int, spread bool) {
+	if ep.cell.draining || l.stopping {
+		closeSocket(fd)
+		return
+	}
+	l.cells[ep.cell.ns] = ep.cell
+	ls := &listener{ep: ep, fd: fd, spread: spread}
+	ls.timer.fire = func(l *loop) { l.armListener(ls) }
+	ls.token = l.table.put(nil, ls)
+	ep.cell.listeners = append(ep.cell.listeners, ls)
+	ep.cell.listening.inc()
+	l.stats.listeners.inc()
+	l.armListener(ls)
+}
+
+func (l *loop) armListener(ls *listener) {
+	if err := l.poller.Add(ls.fd, ls.token, poller.Readable); err != nil {
+		ls.ep.cell.errors[ErrorRegister].inc()
+		l.eng.log.Error("cannot poll listener; trying again", "netns", ls.ep.cell.ns.Name(), "port", ls.ep.svc.port, "err", err)
+		l.timers.set(&ls.timer, l.eng.clock()+int64(maxAcceptPause))
+		return
+	}
+	ls.armed = true
+}
+
+// unlisten closes a cell's listening sockets, at once.
+func (l *loop) unlisten(c *cell) {
+	for _, ls := range c.listeners {
+		l.timers.remove(&ls.timer)
+		if ls.armed {
+			_ = l.poller.Remove(ls.fd) // it is closed next, whatever this says
+		}
+		l.table.drop(ls.token)
+		closeSocket(ls.fd)
+		ls.fd = -1
+		c.listening.dec()
+		l.stats.listeners.dec()
+	}
+	c.listeners = nil
+}
+
+// serveListener accepts what waits, up to the budget.
+func (l *loop) serveListener(ls *listener) {
+	if ls.fd < 0 {
+		l.stats.stale.inc()
+		return
+	}
+	l.show(ls.ep)
+	for range l.eng.cfg.AcceptBudget {
+		a, e := l.accept(ls.fd)
+		if e != 0 {
+			if !notReady(e) && l.acceptFailed(ls, e) {
+				return
+			}
+			if notReady(e) {
+				return
+			}
+			continue
+		}
+		ls.pause = 0
+		l.distribute(ls, a)
+		if ls.fd < 0 {
+			return
+		}
+	}
+}
+
+// acceptFailed counts a failure and reports whether the listener has to wait.
+func (l *loop) acceptFailed(ls *listener, e errno) (wait bool) {
+	kind, exhausted := acceptFailure(e)
+	ls.ep.cell.errors[kind].inc()
+	if !exhausted {
+		return false
+	}
+	if ls.pause == 0 {
+		l.eng.log.Warn("cannot accept; pausing this listener", "netns", ls.ep.cell.ns.Name(), "port", ls.ep.svc.port,
+			"err", describeDescriptors(e))
+	}
+	ls.pause = min(max(2*ls.pause, minAcceptPause), maxAcceptPause)
+	ls.armed = false
+	_ = l.poller.Remove(ls.fd) // it was added; and a spurious event is harmless
+	l.timers.set(&ls.timer, l.eng.clock()+int64(ls.pause))
+	return true
+}
+
+// distribute gives a new connection to its loop.
+func (l *loop) distribute(ls *listener, a accepted) {
+	target := l
+	if ls.spread {
+		target = l.eng.lightest(l)
+	}
+	target.load.Add(1)
+	if target == l {
+		l.adopt(ls.ep, a)
+		l.leave()
+		return
+	}
+	if !target.post(task{kind: taskAdopt, ep: ls.ep.port.eps[target.index], fd: a}) {
+		target.load.Add(-1)
+		l.reject(ls.ep.cell, a)
+	}
+}
+
+// adopt makes a connection of an accepted socket.
+func (l *loop) adopt(ep *endpoint, a accepted) {
+	cell := ep.cell
+	if cell.draining || l.stopping || l.eng.full(cell.ns) {
+		l.load.Add(-1)
+		l.reject(cell, a)
+		return
+	}
+	l.cells[cell.ns] = cell
+	c := &Conn{loop: l, ep: ep, fd: a.fd, peer: a.peer, moved: l.now, idleAfter: int64(l.eng.cfg.IdleTimeout)}
+	c.token = l.table.put(c, nil)
+	cell.add(c)
+	cell.accepted.inc()
+	l.stats.conns.inc()
+	if c.idleAfter != 0 {
+		l.arm(c)
+	}
+	l.tell(c, onOpen)
+	l.settle(c)
+}
+
+// reject resets a connection that is over a limit or too late.
+func (l *loop) reject(cell *cell, a accepted) {
+	cell.rejected.inc()
+	setReset(a.fd)
+	closeSocket(a.fd)
+}

@@ -1,0 +1,87 @@
+package engine
+
+import "github.com/panjf2000/gnet/v2/pkg/pool/byteslice"
+
+// buffer holds bytes between a reader and a writer, always in one piece. Its
+// memory is either a pooled slice of its own or one that its loop has lent it
+// for the length of a callback, so that an idle connection holds none.
+type buffer struct {
+	buf  []byte
+	r, w int  // what is held is buf[r:w]
+	lent bool // buf is the loop's
+}
+
+// minOwn is the smallest slice worth pooling, in bytes.
+const minOwn = 64
+
+func (b *buffer) len() int { return b.w - b.r }
+
+// bytes is all that is held; valid until the next room, append or own.
+func (b *buffer) bytes() []byte { return b.buf[b.r:b.w] }
+
+// lend gives the buffer the loop's memory to use until own. What it holds is
+// moved there, and must fit.
+func (b *buffer) lend(scratch []byte) {
+	held := copy(scratch, b.bytes())
+	b.giveBack()
+	b.buf, b.r, b.w, b.lent = scratch, 0, held, true
+}
+
+// room is space for at least n bytes behind what is held; fill says how many
+// of it were used.
+func (b *buffer) room(n int) []byte {
+	if len(b.buf)-b.w < n {
+		b.makeRoom(n)
+	}
+	return b.buf[b.w:]
+}
+
+func (b *buffer) makeRoom(n int) {
+	held := b.len()
+	if !b.lent && held+n <= len(b.buf) && held <= len(b.buf)/2 {
+		copy(b.buf, b.bytes()) // the front half at least is free: no new memory
+	} else {
+		b.replace(max(held+n, 2*held))
+	}
+	b.r, b.w = 0, held
+}
+
+// replace moves what is held into a slice of the buffer's own.
+func (b *buffer) replace(size int) {
+	grown := byteslice.Get(max(size, minOwn))
+	grown = grown[:cap(grown)]
+	held := copy(grown, b.bytes())
+	b.giveBack()
+	b.buf, b.r, b.w, b.lent = grown, 0, held, false
+}
+
+func (b *buffer) fill(n int) { b.w += n }
+
+func (b *buffer) append(p []byte) {
+	b.fill(copy(b.room(len(p)), p))
+}
+
+func (b *buffer) discard(n int) { b.r += n }
+
+// own ends the loan: what is left is kept in a slice of the buffer's own,
+// none if nothing is left.
+func (b *buffer) own() {
+	switch {
+	case b.r == b.w:
+		b.reset()
+	case b.lent:
+		b.replace(b.len())
+	}
+}
+
+// reset drops what is held and returns the memory.
+func (b *buffer) reset() {
+	b.giveBack()
+	*b = buffer{}
+}
+
+func (b *buffer) giveBack() {
+	if b.buf != nil && !b.lent {
+		byteslice.Put(b.buf)
+	}
+}

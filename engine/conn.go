@@ -1,0 +1,380 @@
+package engine
+
+import (
+	"io"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/nsreactor/nsreactor/poller"
+)
+
+// Conn is a connection. It lives on one loop, and its methods belong to that
+// loop's callbacks, but for those that say that any goroutine may call them.
+// It is never used again for another connection: a Conn that is kept after
+// OnClose answers [ErrClosed].
+type Conn struct {
+	loop  *loop
+	ep    *endpoint
+	token poller.Token
+	fd    int // -1 once closed
+
+	stage      stage
+	interest   poller.Interest // what the poller was told
+	registered bool            // the poller knows the descriptor
+	pause      pauseReason
+	eof        bool // the peer has sent its last
+	blocked    bool // the last write was cut short: wait for writability
+	finWanted  bool // shut down the write half when the output is out
+	finSent    bool
+	dirty      bool // on the loop's list of connections to settle
+	wantData   bool // call OnData again without new bytes
+	wantSpace  bool // call OnWritable
+
+	in, out buffer
+	failed  error // a write failed inside a callback: close when it returns
+	context any
+	peer    netip.AddrPort
+
+	timer     timer
+	timerAt   int64 // SetTimer's; 0 is none. All in the engine's clock.
+	deadline  int64 // SetDeadline's
+	idleAfter int64 // a duration
+	moved     int64 // when bytes last moved
+
+	asked atomic.Uint32 // bits that other goroutines may set: askedClose, askedWake
+	group connLinks     // the other connections of its namespace on this loop
+}
+
+type connLinks struct{ prev, next *Conn }
+
+// stage is how far a connection is towards its end.
+type stage uint8
+
+const (
+	stageOpen    stage = iota
+	stageClosing       // Close was called: the output goes out, the input is thrown away
+	stageLinger        // our half is shut down: waiting for the peer's
+	stageClosed
+)
+
+// pauseReason says who does not want to read. A connection is read when
+// nobody objects.
+type pauseReason uint8
+
+const (
+	pausedByUser   pauseReason = 1 << iota
+	pausedByOutput             // unsent bytes are above the high-water mark
+	pausedByInput              // unread bytes are at their limit
+)
+
+const (
+	askedClose uint32 = 1 << iota
+	askedWake
+)
+
+// directWrite is the size in bytes from which a Write goes to the kernel at
+// once, from the caller's memory, instead of being copied to be sent when the
+// callback returns: copying costs more than a system call from about here.
+const directWrite = 8 << 10
+
+// Namespace is the namespace that the connection was accepted in. Any
+// goroutine may call it.
+func (c *Conn) Namespace() *Namespace { return c.ep.cell.ns }
+
+// RemoteAddr is the peer's address. Any goroutine may call it.
+func (c *Conn) RemoteAddr() netip.AddrPort { return c.peer }
+
+// LocalAddr is the connection's own address, getsockname(2). It is the zero
+// AddrPort once the connection is closed.
+func (c *Conn) LocalAddr() netip.AddrPort {
+	if c.fd < 0 {
+		return netip.AddrPort{}
+	}
+	addr, _ := localAddr(c.fd) // fails for a closed descriptor only
+	return addr
+}
+
+// Port is the port that the handler was registered for. Any goroutine may call
+// it.
+func (c *Conn) Port() int { return c.ep.svc.port }
+
+// Loop is the index of the connection's loop. Any goroutine may call it.
+func (c *Conn) Loop() int { return c.loop.index }
+
+// SetContext keeps something of the handler's with the connection.
+func (c *Conn) SetContext(v any) { c.context = v }
+
+// Context is what SetContext kept.
+func (c *Conn) Context() any { return c.context }
+
+// Enter brings the loop's thread into the connection's namespace, for a
+// handler that is registered with [AnyNamespace] and now needs it: setns(2),
+// unless the thread is there already. It stays valid until the callback
+// returns. On an error the thread is where it was, and nothing that depends on
+// the namespace may be done.
+func (c *Conn) Enter() error {
+	if err := c.loop.enterNamespace(c.ep.cell.ns); err != nil {
+		c.ep.cell.errors[ErrorSwitch].inc()
+		return c.error("enter", err)
+	}
+	return nil
+}
+
+// Buffered is the number of bytes that have arrived and not been consumed.
+func (c *Conn) Buffered() int { return c.in.len() }
+
+// Peek returns the next n bytes without consuming them, all of them if n is
+// negative, in one piece and without a copy. If fewer have arrived it returns
+// those and [io.ErrShortBuffer]. The slice is valid until the callback
+// returns.
+func (c *Conn) Peek(n int) ([]byte, error) {
+	held := c.in.bytes()
+	switch {
+	case n < 0:
+		return held, nil
+	case n > len(held):
+		return held, io.ErrShortBuffer
+	}
+	return held[:n:n], nil
+}
+
+// Next is Peek, and consumes what it returns. If fewer than n bytes have
+// arrived it returns none and [io.ErrShortBuffer], and consumes none. The
+// slice is valid until the callback returns.
+func (c *Conn) Next(n int) ([]byte, error) {
+	b, err := c.Peek(n)
+	if err != nil {
+		return nil, err
+	}
+	c.Discard(len(b))
+	return b, nil
+}
+
+// Discard consumes up to n bytes and returns how many.
+func (c *Conn) Discard(n int) int {
+	n = max(min(n, c.in.len()), 0)
+	c.in.discard(n)
+	if c.pause&pausedByInput != 0 && c.in.len() < c.loop.eng.cfg.ReadBufferMax {
+		c.pause &^= pausedByInput
+		c.loop.markDirty(c)
+	}
+	return n
+}
+
+// Write queues p behind what was written before; what a callback writes goes
+// out when it returns, in one system call. p is the caller's again when Write
+// returns. It takes all of p or, with [ErrOverflow] or [ErrClosed], nothing;
+// above the high-water mark it still takes, but reading stops (see OnWritable).
+// From another goroutine use AsyncWrite.
+func (c *Conn) Write(p []byte) (int, error) {
+	if c.finWanted || c.asked.Load()&askedClose != 0 {
+		return 0, ErrClosed
+	}
+	return c.write(p)
+}
+
+// write is Write for what was asked for before a Close that may have been
+// asked for since.
+func (c *Conn) write(p []byte) (int, error) {
+	if c.stage != stageOpen || c.finWanted {
+		return 0, ErrClosed
+	}
+	if c.failed != nil {
+		return 0, c.failed
+	}
+	if c.out.len()+len(p) > c.loop.eng.cfg.WriteBufferMax {
+		c.ep.cell.errors[ErrorOverflow].inc()
+		return 0, c.error("write", ErrOverflow)
+	}
+	size := len(p)
+	if size >= directWrite && !c.blocked {
+		sent, err := c.writeDirect(p)
+		if err != nil {
+			return 0, err
+		}
+		p = p[sent:]
+	}
+	if len(p) > 0 {
+		c.queue(p)
+	}
+	return size, nil
+}
+
+// writeDirect sends what is queued and p, as far as the kernel takes it, and
+// returns how much of p that was.
+func (c *Conn) writeDirect(p []byte) (int, error) {
+	var n int
+	var e errno
+	queued := c.out.len()
+	if queued == 0 {
+		n, e = writeSocket(c.fd, p)
+	} else {
+		n, e = writeTwo(c.fd, c.out.bytes(), p)
+	}
+	c.sent(n)
+	if e != 0 && !notReady(e) {
+		c.failed = c.writeError(e)
+		return 0, c.failed
+	}
+	c.blocked = n < queued+len(p)
+	if n < queued {
+		c.out.discard(n)
+		return 0, nil
+	}
+	c.out.discard(queued)
+	return n - queued, nil
+}
+
+func (c *Conn) queue(p []byte) {
+	c.loop.lendOutput(c)
+	c.out.append(p)
+	c.loop.markDirty(c)
+}
+
+// flush sends what is queued: one write(2), and no second that would only say
+// EAGAIN.
+func (c *Conn) flush() error {
+	n, e := writeSocket(c.fd, c.out.bytes())
+	if e != 0 && !notReady(e) {
+		return c.writeError(e)
+	}
+	c.blocked = n < c.out.len()
+	c.out.discard(n)
+	c.sent(n)
+	return nil
+}
+
+func (c *Conn) sent(n int) {
+	if n > 0 {
+		c.ep.cell.bytesOut.add(uint64(n))
+		c.moved = c.loop.now
+	}
+}
+
+// Unsent is the number of bytes that were written and that the kernel has not
+// taken yet.
+func (c *Conn) Unsent() int { return c.out.len() }
+
+// Pause stops reading: no OnData until Resume. The peer feels it when the
+// kernel's buffers are full.
+func (c *Conn) Pause() {
+	c.pause |= pausedByUser
+	c.loop.markDirty(c)
+}
+
+// Resume ends a Pause. If bytes were left unread, OnData is called for them
+// within the same or the next turn of the loop.
+func (c *Conn) Resume() {
+	if c.pause&pausedByUser == 0 {
+		return
+	}
+	c.pause &^= pausedByUser
+	if c.in.len() > 0 {
+		c.wantData = true
+		c.loop.runAgain(c)
+	}
+	c.loop.markDirty(c)
+}
+
+// SetDeadline ends the connection at t, with [ErrDeadline], whatever it is
+// doing. The zero time takes the deadline away. It is kept to the millisecond.
+func (c *Conn) SetDeadline(t time.Time) {
+	c.deadline = 0
+	if !t.IsZero() {
+		c.deadline = max(c.loop.eng.clockAt(t), 1)
+	}
+	c.loop.arm(c)
+}
+
+// SetIdleTimeout ends the connection with [ErrIdle] when nothing has been read
+// or sent for d. 0 is never.
+func (c *Conn) SetIdleTimeout(d time.Duration) {
+	c.idleAfter = int64(max(d, 0))
+	c.loop.arm(c)
+}
+
+// SetTimer calls OnTimer once, in d; a later SetTimer replaces it, and 0 or
+// less takes it away. It is kept to the millisecond, and never early.
+func (c *Conn) SetTimer(d time.Duration) {
+	c.timerAt = 0
+	if d > 0 {
+		c.timerAt = c.loop.eng.clock() + int64(d)
+	}
+	c.loop.arm(c)
+}
+
+// AsyncWrite is Write from any goroutine. p belongs to the engine until done
+// is called, which happens once and always: on the connection's loop with nil
+// when p has been queued or with the reason why not, or, when there is no loop
+// any more, at once with [ErrStopped]. done may be nil. Writes of one goroutine
+// keep their order.
+func (c *Conn) AsyncWrite(p []byte, done func(error)) {
+	if !c.loop.post(task{kind: taskWrite, conn: c, data: p, done: done}) && done != nil {
+		done(ErrStopped)
+	}
+}
+
+// Wake has OnWake called on the connection's loop. Any goroutine may call it;
+// a Wake before the last one was answered is the same Wake. On a closed
+// connection it does nothing.
+func (c *Conn) Wake() {
+	for {
+		asked := c.asked.Load()
+		if asked&askedWake != 0 {
+			return
+		}
+		if c.asked.CompareAndSwap(asked, asked|askedWake) {
+			c.loop.post(task{kind: taskWake, conn: c})
+			return
+		}
+	}
+}
+
+// Call runs f on the connection's loop, in its namespace as a callback would
+// be. Any goroutine may call it. It reports whether f will run: not if the
+// engine has stopped. If the connection closes first, f still runs, and finds
+// it closed.
+func (c *Conn) Call(f func(*Conn)) bool {
+	return c.loop.post(task{kind: taskCall, conn: c, call: f})
+}
+
+// Close ends the connection in order: no more OnData, what was written goes
+// out, then the end of file; when the peer has closed its half too, or after
+// Config.LingerTimeout without progress, OnClose is called. Any goroutine may
+// call it, any number of times.
+func (c *Conn) Close() {
+	for {
+		asked := c.asked.Load()
+		if asked&askedClose != 0 {
+			return
+		}
+		if c.asked.CompareAndSwap(asked, asked|askedClose) {
+			c.loop.post(task{kind: taskClose, conn: c})
+			return
+		}
+	}
+}
+
+// CloseWrite shuts down the write half after what was written is out: the peer
+// reads an end of file, and can still send. Any goroutine may call it.
+func (c *Conn) CloseWrite() { c.loop.post(task{kind: taskCloseWrite, conn: c}) }
+
+// CloseNow resets the connection: the peer gets a RST, queued bytes are lost.
+// OnClose gets [ErrClosedNow]. Any goroutine may call it.
+func (c *Conn) CloseNow() { c.loop.post(task{kind: taskCloseNow, conn: c}) }
+
+// error puts a cause into the connection's terms.
+func (c *Conn) error(op string, cause error) error {
+	return &Error{Op: op, Namespace: c.ep.cell.ns.Name(), Addr: c.peer, Err: cause}
+}
+
+func (c *Conn) writeError(e errno) error {
+	c.ep.cell.errors[ErrorWrite].inc()
+	return c.error("write", e)
+}
+
+// open reports whether handler code may still be called for data.
+func (c *Conn) open() bool {
+	return c.stage == stageOpen && c.asked.Load()&askedClose == 0
+}

@@ -1,0 +1,85 @@
+package engine
+
+import "time"
+
+// orphanTimeout bounds how long the kernel may go on delivering the last bytes
+// of a connection of a draining namespace after its close(2): while it does,
+// it keeps the namespace alive.
+const orphanTimeout = 2 * time.Second
+
+// drain starts the end of a namespace on this loop: its listeners close at
+// once, its connections are told, and have until the deadline (in the engine's
+// clock).
+func (l *loop) drain(c *cell, deadline int64) {
+	if c.draining {
+		if c.deadline.index != 0 && deadline < c.deadline.when {
+			l.timers.set(&c.deadline, deadline)
+		}
+		return
+	}
+	c.draining = true
+	l.drains = append(l.drains, c)
+	l.unlisten(c)
+	for _, conn := range l.connsOf(c) {
+		l.guard(func() { l.drainConn(conn) })
+	}
+	if c.conns != nil {
+		c.deadline.fire = func(l *loop) { l.cutOff(c) }
+		l.timers.set(&c.deadline, deadline)
+	}
+}
+
+// connsOf is a copy of the list, which callbacks change.
+func (l *loop) connsOf(c *cell) []*Conn {
+	conns := make([]*Conn, 0, c.open.load())
+	for conn := c.conns; conn != nil; conn = conn.group.next {
+		conns = append(conns, conn)
+	}
+	return conns
+}
+
+func (l *loop) drainConn(c *Conn) {
+	l.show(c.ep)
+	l.tell(c, onDrain)
+	l.settle(c)
+	l.leave()
+}
+
+// cutOff resets what is still open.
+func (l *loop) cutOff(c *cell) {
+	for _, conn := range l.connsOf(c) {
+		l.stats.resets.inc()
+		l.guard(func() { l.expel(conn, ErrorDrain, ErrDrained) })
+	}
+}
+
+// endDrains looks for namespaces of which nothing is left on this loop, takes
+// the thread out of them, and reports them.
+func (l *loop) endDrains() {
+	left := l.drains[:0]
+	for _, c := range l.drains {
+		if c.conns != nil {
+			left = append(left, c)
+			continue
+		}
+		l.timers.remove(&c.deadline)
+		l.evict(c.ns)
+		delete(l.cells, c.ns)
+		l.eng.control.post(func(ct *control) { ct.cleared(c.ns) })
+	}
+	clear(l.drains[len(left):])
+	l.drains = left
+}
+
+// evict takes the thread out of a namespace that is going away: it would keep
+// it alive.
+func (l *loop) evict(ns *Namespace) {
+	if l.at == ns {
+		l.goHome()
+		l.publish()
+	}
+	if l.shown != nil && l.shown.cell.ns == ns {
+		l.shown = nil
+		l.serving.Store(nil)
+	}
+}

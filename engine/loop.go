@@ -1,0 +1,396 @@
+package engine
+
+import (
+	"fmt"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/nsreactor/nsreactor/nsctx"
+	"github.com/nsreactor/nsreactor/poller"
+)
+
+// loop is one event loop: a goroutine locked to its OS thread, and all that it
+// serves. What is above the blank line in the struct belongs to that goroutine
+// alone and has no lock; the rest may be read by others.
+//
+// One turn of it, and where each step is:
+//
+//	wait      loop.go      the poller fills a batch
+//	dispatch  dispatch.go  the batch is ordered by namespace and handled
+//	tasks     task.go      what other goroutines have posted
+//	timers    expiry.go    deadlines, idle timeouts, handlers' timers
+//	again     loop.go      connections with something left to be told
+//	settle    stream.go    what was written to other connections goes out
+//	reap      loop.go      closed descriptors are closed
+type loop struct {
+	eng     *Engine
+	index   int
+	cpu     int // -1 if not pinned
+	poller  *poller.Poller
+	thread  *nsctx.Thread
+	at      *Namespace // where the thread is; nil is home
+	table   table
+	timers  timers
+	accept  func(fd int) (accepted, errno) // accept4(2); tests put failures here
+	input   []byte                         // scratch that reads go to
+	output  []byte                         // scratch that a callback's writes go to
+	outLent bool                           // output is some connection's
+	now     int64                          // the engine's clock at the start of the turn
+
+	batch   batch
+	shown   *endpoint // what serving was last set to
+	running *Conn     // whose callback runs
+	dirty   []*Conn   // to settle at the end of the turn
+	again   []*Conn   // to call without a new event
+	tasks   []task    // being run: a part of a mailbox that was taken
+	taken   []task    // the slice that tasks is a part of
+	dead    []int     // descriptors to close at the end of the turn
+	drains  []*cell   // namespaces that are being drained
+	cells   map[*Namespace]*cell
+
+	idleSince int64
+	hot       bool // events come faster than one can fall asleep
+	published nsctx.ThreadStats
+	unshown   int // turns since the thread's counters were published
+	stopping  bool
+	stopped   chan struct{}
+
+	mail    mailbox
+	stats   loopStats
+	load    atomic.Int64 // connections here or on their way here
+	turnAt  atomic.Int64 // when the present turn began
+	serving atomic.Pointer[endpoint]
+	parked  atomic.Pointer[Namespace] // where the thread was when last published
+	tid     atomic.Int64
+}
+
+// loopStats are a loop's counters; see LoopStats.
+type loopStats struct {
+	turns, events, stale, waits, tasks, timers, panics counter
+	switches, avoided, switchErrors, switchNanos       counter
+	conns, listeners                                   counter
+	stalls, strays, resets                             counter
+	turnSeconds, batchEvents                           histogram
+}
+
+func newLoop(e *Engine, index, cpu int) (*loop, error) {
+	p, err := poller.New()
+	if err != nil {
+		return nil, err
+	}
+	l := &loop{
+		eng: e, index: index, cpu: cpu, poller: p, table: newTable(),
+		input: make([]byte, e.cfg.ReadChunk), output: make([]byte, 64<<10),
+		cells: make(map[*Namespace]*cell), stopped: make(chan struct{}),
+	}
+	l.accept = new(acceptor).accept
+	l.stats.turnSeconds.base, l.stats.turnSeconds.per = 1000, 1e9
+	l.stats.batchEvents.base, l.stats.batchEvents.per = 1, 1
+	return l, nil
+}
+
+// start runs the loop on a thread of its own, which is never the process's
+// main thread: that one's namespace is what /proc/self shows of the process.
+func (l *loop) start() error {
+	started := make(chan error, 1)
+	go func() {
+		err := nsctx.RunLocked(func(t *nsctx.Thread) { l.run(t, started) })
+		if err != nil {
+			select {
+			case started <- err:
+			default:
+				l.eng.log.Error("loop thread ended badly", "loop", l.index, "err", err)
+			}
+		}
+	}()
+	return <-started
+}
+
+func (l *loop) run(t *nsctx.Thread, started chan<- error) {
+	l.thread = t
+	l.published = nsctx.ThreadStats{}
+	l.tid.Store(int64(t.TID()))
+	if l.cpu >= 0 {
+		if err := pinThread(l.cpu); err != nil {
+			l.eng.log.Warn("cannot pin loop", "loop", l.index, "cpu", l.cpu, "err", err)
+		}
+	}
+	started <- nil
+	defer l.survive()
+	for !l.stopping {
+		l.turn()
+	}
+	l.finish()
+}
+
+// survive goes on with the loop on a new thread if a handler has ended its
+// goroutine with runtime.Goexit, which no recover can stop.
+func (l *loop) survive() {
+	if l.stopping {
+		return
+	}
+	l.eng.log.Error("a handler ended its loop's goroutine; going on with another", "loop", l.index)
+	l.outLent = false
+	go func() { _ = l.start() }()
+}
+
+func (l *loop) turn() {
+	events := l.wait()
+	l.now = l.eng.clock()
+	l.turnAt.Store(l.now)
+	l.dispatch(events)
+	l.runTasks()
+	l.runTimers()
+	l.callAgain()
+	l.settleDirty()
+	l.reap()
+	l.record(len(events))
+}
+
+// wait is the poller's. While events keep coming, it asks without blocking
+// first, which the scheduler need not know of and which costs a third less;
+// one miss and it blocks. Before it blocks it says so, and looks once more
+// whether something was posted meanwhile.
+func (l *loop) wait() []poller.Event {
+	timeout := l.timeout()
+	if timeout != 0 && l.hot {
+		l.stats.waits.inc()
+		if events := l.poll(0); len(events) > 0 {
+			return events
+		}
+	}
+	if timeout != 0 {
+		l.publish()
+		l.mail.sleeping.Store(true)
+		if !l.mail.empty() {
+			timeout = 0
+		}
+	}
+	before := l.now
+	l.stats.waits.inc()
+	events := l.poll(timeout)
+	if timeout != 0 {
+		l.mail.sleeping.Store(false)
+		l.rest(len(events), before)
+	}
+	return events
+}
+
+func (l *loop) poll(timeout time.Duration) []poller.Event {
+	events, err := l.poller.Wait(timeout)
+	if err != nil {
+		l.eng.fail(fmt.Errorf("loop %d: %w", l.index, err))
+		l.stopping = true
+	}
+	return events
+}
+
+// hotAfter is how quickly a blocking wait must have come back for the next one
+// not to block at first, in nanoseconds.
+const hotAfter = 20_000
+
+// rest is what follows a wait that may have blocked: it notices whether the
+// loop is busy, and takes the thread of one that has long been idle home,
+// since a thread keeps the namespace alive that it is in.
+func (l *loop) rest(events int, before int64) {
+	now := l.eng.clock()
+	l.hot = events > 0 && now-before < hotAfter
+	if events > 0 {
+		l.idleSince = now
+		return
+	}
+	if l.at != nil && now-l.idleSince >= int64(l.eng.cfg.ParkTimeout) {
+		l.goHome()
+		l.publish()
+	}
+}
+
+// timeout is how long a wait may take: not at all while something is left to
+// do, until the next timer otherwise, or until a thread that is away has been
+// idle for long enough to go home.
+func (l *loop) timeout() time.Duration {
+	if l.stopping || len(l.again) > 0 || len(l.tasks) > 0 || !l.mail.empty() {
+		return 0
+	}
+	timeout := time.Duration(-1)
+	if when, any := l.timers.next(); any {
+		timeout = time.Duration(max(when-l.eng.clock(), 0))
+	}
+	if l.at != nil && (timeout < 0 || timeout > l.eng.cfg.ParkTimeout) {
+		timeout = l.eng.cfg.ParkTimeout
+	}
+	return timeout
+}
+
+func (l *loop) goHome() {
+	if err := l.thread.Home(); err != nil {
+		l.eng.log.Error("cannot take the loop's thread home", "loop", l.index, "err", err)
+		return
+	}
+	l.at = nil
+}
+
+// record counts the turn.
+func (l *loop) record(events int) {
+	if events > 0 {
+		l.stats.events.add(uint64(events))
+		l.stats.batchEvents.observe(uint64(events))
+	}
+	l.stats.turns.inc()
+	l.stats.turnSeconds.observe(uint64(max(l.eng.clock()-l.now, 0)))
+	if l.unshown++; l.unshown >= 64 {
+		l.publish()
+	}
+}
+
+// publish shows the thread's own counters to other goroutines. It is done
+// before sleeping and every so many turns, not at each.
+func (l *loop) publish() {
+	l.unshown = 0
+	s := l.thread.Stats()
+	if s != l.published {
+		l.stats.switches.add(s.Switches - l.published.Switches)
+		l.stats.avoided.add(s.Avoided - l.published.Avoided)
+		l.stats.switchErrors.add(s.Errors - l.published.Errors)
+		l.stats.switchNanos.add(uint64(max(s.SwitchTime-l.published.SwitchTime, 0)))
+		s.SwitchTime = max(s.SwitchTime, l.published.SwitchTime) // an estimate may shrink, a counter not
+		l.published = s
+	}
+	if l.parked.Load() != l.at {
+		l.parked.Store(l.at)
+	}
+}
+
+// enter brings the thread where an endpoint's handler needs it.
+func (l *loop) enter(ep *endpoint) error {
+	if ep.anywhere {
+		return nil
+	}
+	return l.enterNamespace(ep.cell.ns)
+}
+
+func (l *loop) enterNamespace(ns *Namespace) error {
+	if err := l.thread.Enter(ns.nsc); err != nil {
+		return fmt.Errorf("%w: %w", ErrSwitch, err)
+	}
+	l.at = ns
+	if ns.home {
+		l.at = nil
+	}
+	return nil
+}
+
+// leave is the other half of enter for the policy that always switches.
+func (l *loop) leave() {
+	if l.eng.cfg.Switch == SwitchAlways {
+		l.goHome()
+	}
+}
+
+// guard runs f, and turns a panic of the handler in it into the end of the
+// running connection.
+func (l *loop) guard(f func()) {
+	defer l.recoverHandler()
+	f()
+}
+
+func (l *loop) recoverHandler() {
+	c := l.running
+	value := recover()
+	if c == nil {
+		if value != nil {
+			panic(value) // our own bug, not a handler's
+		}
+		return
+	}
+	if value == nil {
+		value = "runtime.Goexit was called"
+	}
+	l.running = nil
+	l.stats.panics.inc()
+	c.ep.cell.errors[ErrorPanic].inc()
+	err := c.error("handler", &PanicError{Value: value, Stack: debug.Stack()})
+	l.eng.log.Error("handler panicked; its connection is closed", "netns", c.ep.cell.ns.Name(), "port", c.ep.svc.port,
+		"peer", c.peer, "panic", value, "stack", string(err.(*Error).Err.(*PanicError).Stack))
+	l.guard(func() { l.destroy(c, err) })
+}
+
+// markDirty has a connection settled at the end of the turn, unless that
+// happens anyway when its running callback returns.
+func (l *loop) markDirty(c *Conn) {
+	if c != l.running && !c.dirty && c.stage != stageClosed {
+		c.dirty = true
+		l.dirty = append(l.dirty, c)
+	}
+}
+
+func (l *loop) settleDirty() {
+	for i := 0; i < len(l.dirty); i++ {
+		c := l.dirty[i]
+		c.dirty = false
+		l.guard(func() { l.settle(c) })
+	}
+	clear(l.dirty)
+	l.dirty = l.dirty[:0]
+}
+
+// runAgain has a connection called without an event of its own.
+func (l *loop) runAgain(c *Conn) { l.again = append(l.again, c) }
+
+// callAgain goes over the list once: what callbacks add to it waits for the
+// next turn, or one of them could keep all others waiting.
+func (l *loop) callAgain() {
+	n := len(l.again)
+	for i := range n {
+		c := l.again[i]
+		l.guard(func() { l.serveAgain(c) })
+	}
+	rest := copy(l.again, l.again[n:])
+	clear(l.again[rest:])
+	l.again = l.again[:rest]
+}
+
+// reap closes descriptors only now that no event, callback or write of this
+// turn can mean them, and then says which namespaces are done with.
+func (l *loop) reap() {
+	for _, fd := range l.dead {
+		closeSocket(fd)
+	}
+	l.dead = l.dead[:0]
+	if len(l.drains) > 0 {
+		l.endDrains()
+	}
+}
+
+// post leaves a task in the loop's mailbox and wakes the loop if it sleeps.
+// Any goroutine may call it. It reports whether the task was taken.
+func (l *loop) post(t task) bool {
+	wake, ok := l.mail.post(t)
+	if wake {
+		// The only failure is a closed poller, of a loop that is past its
+		// last wait and completes what is left in its mailbox.
+		_ = l.poller.Wake()
+	}
+	return ok
+}
+
+// finish ends the loop: no connection is left by now but those that it cuts
+// off here, and no task is left without its answer.
+func (l *loop) finish() {
+	for _, cell := range l.cells {
+		l.cutOff(cell)
+	}
+	l.runTimers()
+	for _, t := range append(append([]task(nil), l.tasks...), l.mail.close()...) {
+		l.guard(func() { l.refuse(t) })
+	}
+	l.settleDirty()
+	l.reap()
+	l.goHome()
+	l.publish()
+	if err := l.poller.Close(); err != nil {
+		l.eng.log.Error("closing poller", "loop", l.index, "err", err)
+	}
+	close(l.stopped)
+}

@@ -1,0 +1,266 @@
+package engine
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nsreactor/nsreactor/nsctx"
+)
+
+// Namespace is a network namespace that is, or was, attached to an Engine. Its
+// methods may be called by any goroutine.
+type Namespace struct {
+	eng   *Engine
+	nsc   *nsctx.Namespace // the descriptor that pins it while attached
+	id    nsctx.ID
+	home  bool // it is the process's own
+	cells []*cell // one a loop
+	since time.Time
+
+	label    atomic.Pointer[string] // the oldest name
+	released chan struct{}          // closed when the state is StateReleased
+
+	mu      sync.Mutex // guards what is below; the control goroutine writes it
+	names   []string
+	state   State
+	entered time.Time // when state began
+	ports   []*port
+	handle  bool // nsc is open
+
+	// The control goroutine's own:
+	cleared int  // how many loops have nothing of it any more
+	confirm bool // its end is the kernel's word, not only ours
+	paths   int  // how many names in watched directories it has
+	kept    bool // attached by something that is no path: only Detach ends it
+
+	listenErrors atomic.Uint64
+}
+
+// port is a service in a namespace.
+type port struct {
+	svc     *service
+	bound   int // the port number; differs from svc.port if that is 0
+	sockets int
+	err     error // why it is not served
+	retry   time.Duration
+	eps     []*endpoint // one a loop
+}
+
+// service is a registered handler.
+type service struct {
+	network  string
+	port     int
+	handler  Handler
+	anywhere bool
+}
+
+// endpoint is a service in a namespace on a loop: all that an event needs to
+// know of where it belongs.
+type endpoint struct {
+	svc      *service
+	cell     *cell
+	handler  Handler
+	anywhere bool
+	port     *port
+}
+
+// cell is a namespace's part on one loop. The loop writes it; the counters may
+// be read by all.
+type cell struct {
+	ns *Namespace
+
+	first, last int32 // the bucket of the batch being ordered; first is -1 when empty
+	conns       *Conn // a list
+	listeners   []*listener
+	draining    bool
+	drained     bool // the drain has been reported as ended
+	deadline    timer
+
+	open, listening    counter
+	accepted, rejected counter
+	bytesIn, bytesOut  counter
+	errors             [errorKinds]counter
+}
+
+func newNamespace(e *Engine, nsc *nsctx.Namespace) *Namespace {
+	now := time.Now()
+	ns := &Namespace{
+		eng: e, nsc: nsc, id: nsc.ID(), home: nsc.Same(e.home), since: now, entered: now, handle: true,
+		released: make(chan struct{}),
+	}
+	for range e.loops {
+		ns.cells = append(ns.cells, &cell{ns: ns, first: -1})
+	}
+	return ns
+}
+
+// ID is what the kernel tells the namespace by.
+func (ns *Namespace) ID() nsctx.ID { return ns.id }
+
+// Name is the oldest of the names that the namespace is attached by, or its ID
+// if it has none. It is a label: another namespace may have had it before.
+func (ns *Namespace) Name() string {
+	if label := ns.label.Load(); label != nil {
+		return *label
+	}
+	return ns.id.String()
+}
+
+// Names is all the names that the namespace is attached by, the oldest first.
+func (ns *Namespace) Names() []string {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	return slices.Clone(ns.names)
+}
+
+// State is where the namespace is on its way through the engine.
+func (ns *Namespace) State() State {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	return ns.state
+}
+
+// Released is closed when the namespace is let go of: when the kernel has
+// confirmed that it is gone or, after Detach or Shutdown, when nothing in this
+// process holds it.
+func (ns *Namespace) Released() <-chan struct{} { return ns.released }
+
+// Port is the port on which the handler registered for a port is served here:
+// the same number, or for port 0 the one that the kernel chose. It is 0 while
+// the handler is not served.
+func (ns *Namespace) Port(network string, registered int) int {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	for _, p := range ns.ports {
+		if p.svc.network == network && p.svc.port == registered {
+			return p.bound
+		}
+	}
+	return 0
+}
+
+func (ns *Namespace) setState(s State) {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	ns.state, ns.entered = s, time.Now()
+}
+
+func (ns *Namespace) addName(name string) {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	if name != "" && !slices.Contains(ns.names, name) {
+		ns.names = append(ns.names, name)
+		ns.label.Store(&ns.names[0])
+	}
+}
+
+// removeName forgets a name and reports whether it was the last. The label
+// stays, for the log lines of the namespace's end.
+func (ns *Namespace) removeName(name string) (last bool) {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	i := slices.Index(ns.names, name)
+	if i < 0 {
+		return false
+	}
+	if len(ns.names) > 1 {
+		ns.names = slices.Delete(slices.Clone(ns.names), i, i+1)
+		ns.label.Store(&ns.names[0])
+		return false
+	}
+	return true
+}
+
+func (ns *Namespace) enteredAt() time.Time {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	return ns.entered
+}
+
+func (ns *Namespace) holdsHandle() bool {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	return ns.handle
+}
+
+func (ns *Namespace) closeHandle() {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	ns.handle = false
+	_ = ns.nsc.Close() // close(2) frees the descriptor whatever it returns
+}
+
+// markReleased reports whether it was not released before.
+func (ns *Namespace) markReleased() bool {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	if ns.state == StateReleased {
+		return false
+	}
+	ns.state = StateReleased
+	return true
+}
+
+// stats is the namespace's part of a snapshot.
+func (ns *Namespace) stats() NamespaceStats {
+	ns.mu.Lock()
+	s := NamespaceStats{
+		ID: ns.id, Names: slices.Clone(ns.names), State: ns.state, Since: ns.entered, Attached: ns.since,
+		Holds: Holds{Handle: ns.handle},
+	}
+	for _, p := range ns.ports {
+		s.Listeners = append(s.Listeners, ListenerStats{Network: p.svc.network, Port: p.bound, Sockets: p.sockets, Err: p.err})
+	}
+	ns.mu.Unlock()
+	for i, c := range ns.cells {
+		s.Conns += int(c.open.load())
+		s.Holds.Listeners += int(c.listening.load())
+		s.Accepted += c.accepted.load()
+		s.Rejected += c.rejected.load()
+		s.BytesIn += c.bytesIn.load()
+		s.BytesOut += c.bytesOut.load()
+		for k := range c.errors {
+			s.Errors[k] += c.errors[k].load()
+		}
+		if ns.eng.loops[i].parked.Load() == ns {
+			s.Holds.ParkedLoops = append(s.Holds.ParkedLoops, i)
+		}
+	}
+	s.Holds.Conns = s.Conns
+	s.Errors[ErrorListen] += ns.listenErrors.Load()
+	return s
+}
+
+// connections is the number of open ones on all loops.
+func (ns *Namespace) connections() int {
+	n := 0
+	for _, c := range ns.cells {
+		n += int(c.open.load())
+	}
+	return n
+}
+
+func (c *cell) add(conn *Conn) {
+	conn.group.next = c.conns
+	if c.conns != nil {
+		c.conns.group.prev = conn
+	}
+	c.conns = conn
+	c.open.inc()
+}
+
+func (c *cell) remove(conn *Conn) {
+	switch {
+	case conn.group.prev != nil:
+		conn.group.prev.group.next = conn.group.next
+	default:
+		c.conns = conn.group.next
+	}
+	if conn.group.next != nil {
+		conn.group.next.group.prev = conn.group.prev
+	}
+	conn.group = connLinks{}
+	c.open.dec()
+}

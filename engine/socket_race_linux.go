@@ -1,0 +1,28 @@
+//go:build race || msan || asan
+
+package engine
+
+import (
+	"errors"
+	"syscall"
+)
+
+// readSocket wraps read(2) the standard library's way, which tells the
+// sanitizers of the bytes that the kernel wrote, and that a reply comes after
+// its request.
+func readSocket(fd int, p []byte) (int, errno) {
+	return standard(syscall.Read(fd, p))
+}
+
+// writeSocket wraps write(2), as readSocket does.
+func writeSocket(fd int, p []byte) (int, errno) {
+	return standard(syscall.Write(fd, p))
+}
+
+func standard(n int, err error) (int, errno) {
+	var e syscall.Errno
+	if errors.As(err, &e) {
+		return 0, e
+	}
+	return n, 0
+}

@@ -1,0 +1,328 @@
+package engine
+
+import (
+	"errors"
+
+	"github.com/nsreactor/nsreactor/poller"
+)
+
+// carryMax is how many unread bytes are carried over into the loop's scratch
+// before a read, so that the read has its whole length and the connection
+// needs no memory of its own meanwhile. More stay where they are.
+const carryMax = 4 << 10
+
+// serveConn handles a connection's readiness.
+func (l *loop) serveConn(c *Conn, ready poller.Readiness) {
+	if c.stage == stageClosed {
+		l.stats.stale.inc() // closed by an event earlier in the batch
+		return
+	}
+	l.show(c.ep)
+	if ready.Writable() {
+		c.blocked = false // settle writes
+	}
+	switch {
+	case c.interest&poller.Readable == 0 && (ready.Failed() || ready.HungUp()):
+		l.serveHangup(c, ready)
+	case ready.Readable() || ready.Failed() || ready.HungUp():
+		l.serveReadable(c)
+	}
+	l.settle(c)
+	l.leave()
+}
+
+// serveHangup is for a connection that is not being read but whose end can't
+// be masked: it leaves the poller, which would go on saying so, until reading
+// is resumed. With an error, or with nothing left to send, it is over.
+func (l *loop) serveHangup(c *Conn, ready poller.Readiness) {
+	switch {
+	case c.eof && c.finSent:
+		l.destroy(c, nil)
+		return
+	case ready.Failed():
+		if err := pendingError(c.fd); err != nil {
+			c.ep.cell.errors[ErrorRead].inc()
+			c.failed = c.error("read", err)
+			return
+		}
+	}
+	l.unregister(c)
+}
+
+// serveReadable reads once. Level-triggered readiness brings the rest in the
+// next turn, after everyone else's.
+func (l *loop) serveReadable(c *Conn) {
+	if c.stage != stageOpen {
+		l.throwAway(c)
+		return
+	}
+	switch held := c.in.len(); {
+	case held <= carryMax:
+		c.in.lend(l.input)
+	case held >= l.eng.cfg.ReadBufferMax:
+		c.pause |= pausedByInput
+		return
+	}
+	n, e := readSocket(c.fd, c.in.room(carryMax))
+	switch {
+	case n > 0:
+		c.in.fill(n)
+		c.moved = l.now
+		c.ep.cell.bytesIn.add(uint64(n))
+		l.tell(c, onData)
+		if c.in.len() >= l.eng.cfg.ReadBufferMax {
+			c.pause |= pausedByInput
+		}
+	case e == 0:
+		c.eof = true
+		l.tell(c, onReadEOF)
+	case !notReady(e):
+		c.ep.cell.errors[ErrorRead].inc()
+		c.failed = c.error("read", e)
+	}
+}
+
+// throwAway reads what a closing connection's peer still sends. Left in the
+// kernel it would turn the close into a reset, and the reset could overtake
+// the last replies.
+func (l *loop) throwAway(c *Conn) {
+	n, e := readSocket(c.fd, l.input)
+	switch {
+	case n > 0:
+		c.ep.cell.bytesIn.add(uint64(n))
+	case e == 0:
+		c.eof = true
+	case !notReady(e):
+		// The peer is gone. It has what it wanted, or it did not want it.
+		c.failed = c.error("read", e)
+	}
+}
+
+// The callbacks that tell can make.
+func onOpen(h Handler, c *Conn)     { h.OnOpen(c) }
+func onData(h Handler, c *Conn)     { h.OnData(c) }
+func onReadEOF(h Handler, c *Conn)  { h.OnReadEOF(c) }
+func onWritable(h Handler, c *Conn) { h.OnWritable(c) }
+func onWake(h Handler, c *Conn)     { h.OnWake(c) }
+func onTimer(h Handler, c *Conn)    { h.OnTimer(c) }
+func onDrain(h Handler, c *Conn)    { h.OnDrain(c) }
+
+// tell makes a callback in the namespace that it is to find itself in, or none
+// if that can't be entered: the connection then fails with ErrSwitch. A
+// connection that is closing is told nothing.
+func (l *loop) tell(c *Conn, callback func(Handler, *Conn)) {
+	if !c.open() {
+		return
+	}
+	if err := l.enter(c.ep); err != nil {
+		c.ep.cell.errors[ErrorSwitch].inc()
+		c.failed = c.error("enter", err)
+		return
+	}
+	l.running = c
+	callback(c.ep.handler, c)
+	l.running = nil
+	if l.eng.cfg.CheckThread {
+		l.checkThread(c)
+	}
+}
+
+// checkThread catches a handler that has left the thread somewhere else.
+func (l *loop) checkThread(c *Conn) {
+	err := l.thread.Verify()
+	if err == nil {
+		return
+	}
+	l.at = nil
+	l.stats.strays.inc()
+	c.ep.cell.errors[ErrorStray].inc()
+	c.failed = c.error("handler", errors.Join(ErrStrayed, err))
+	l.eng.log.Error("handler left its thread in another namespace", "netns", c.ep.cell.ns.Name(), "port", c.ep.svc.port, "err", err)
+	l.goHome()
+}
+
+// lendOutput gives the running connection's first write the loop's scratch.
+func (l *loop) lendOutput(c *Conn) {
+	if c == l.running && !l.outLent && c.out.buf == nil {
+		c.out.lend(l.output)
+		l.outLent = true
+	}
+}
+
+// settle brings a connection into order after its callbacks: what they wrote
+// goes out, what they left unread is kept, whoever must wait waits. It calls
+// no handler but, when the connection is at its end, OnClose.
+func (l *loop) settle(c *Conn) {
+	if c.stage == stageClosed {
+		return
+	}
+	if c.failed == nil && c.out.len() > 0 && !c.blocked {
+		c.failed = c.flush()
+	}
+	if c.failed != nil {
+		l.destroy(c, c.failed)
+		return
+	}
+	if c.out.lent {
+		l.outLent = false
+	}
+	c.out.own()
+	c.in.own()
+	l.watermarks(c)
+	if c.out.len() == 0 && c.finWanted && !l.sayFin(c) {
+		return
+	}
+	l.updateInterest(c)
+}
+
+// watermarks stops reading when too much is unsent, and goes on, telling the
+// handler, when half of that or less is.
+func (l *loop) watermarks(c *Conn) {
+	high := l.eng.cfg.WriteHighWater
+	switch unsent := c.out.len(); {
+	case unsent > high:
+		c.pause |= pausedByOutput
+	case c.pause&pausedByOutput != 0 && unsent <= high/2:
+		c.pause &^= pausedByOutput
+		c.wantSpace = true
+		if c.in.len() > 0 {
+			c.wantData = true
+		}
+		l.runAgain(c)
+	}
+}
+
+// sayFin shuts our half down once everything is out. It reports whether the
+// connection goes on.
+func (l *loop) sayFin(c *Conn) bool {
+	if c.eof && c.stage != stageOpen {
+		l.destroy(c, nil) // the peer's half is down already: close(2) says it all
+		return false
+	}
+	if c.finSent {
+		return true
+	}
+	c.finSent = true
+	if c.stage == stageClosing {
+		c.stage = stageLinger
+	}
+	if err := shutdownWrite(c.fd); err != nil {
+		c.ep.cell.errors[ErrorWrite].inc()
+		l.destroy(c, c.error("shutdown", err))
+		return false
+	}
+	return true
+}
+
+// updateInterest tells the poller what the connection waits for, if that has
+// changed.
+func (l *loop) updateInterest(c *Conn) {
+	var want poller.Interest
+	if !c.eof && (c.pause == 0 || c.stage != stageOpen) {
+		want |= poller.Readable
+	}
+	if c.blocked && c.out.len() > 0 {
+		want |= poller.Writable
+	}
+	var err error
+	switch {
+	case !c.registered && want != 0:
+		err = l.poller.Add(c.fd, c.token, want)
+		c.registered = err == nil
+	case c.registered && want != c.interest:
+		err = l.poller.Modify(c.fd, c.token, want)
+	}
+	c.interest = want
+	if err != nil {
+		c.ep.cell.errors[ErrorRegister].inc()
+		l.destroy(c, c.error("register", err))
+	}
+}
+
+func (l *loop) unregister(c *Conn) {
+	if !c.registered {
+		return
+	}
+	c.registered = false
+	if err := l.poller.Remove(c.fd); err != nil {
+		l.eng.log.Error("removing a connection from the poller", "peer", c.peer, "err", err)
+	}
+}
+
+// serveAgain makes the callbacks that were put off.
+func (l *loop) serveAgain(c *Conn) {
+	space, data := c.wantSpace, c.wantData
+	c.wantSpace, c.wantData = false, false
+	if c.stage != stageOpen || c.failed != nil {
+		return
+	}
+	l.show(c.ep)
+	if space {
+		l.tell(c, onWritable)
+	}
+	if data && c.in.len() > 0 && c.pause == 0 {
+		l.tell(c, onData)
+	}
+	l.settle(c)
+	l.leave()
+}
+
+// shut starts an orderly close.
+func (l *loop) shut(c *Conn) {
+	if c.stage != stageOpen {
+		return
+	}
+	c.stage = stageClosing
+	c.finWanted = true
+	c.moved = l.now
+	c.in.reset()
+	if c.finSent {
+		c.stage = stageLinger
+	}
+	l.arm(c)
+	l.settle(c)
+}
+
+// destroy is the one way out of the table. The error is what OnClose gets. The
+// descriptor is closed when the turn is over.
+func (l *loop) destroy(c *Conn, err error) {
+	if c.stage == stageClosed {
+		return
+	}
+	c.stage = stageClosed
+	l.unregister(c)
+	l.table.drop(c.token)
+	l.timers.remove(&c.timer)
+	c.ep.cell.remove(c)
+	l.stats.conns.dec()
+	l.load.Add(-1)
+	if c.out.lent {
+		l.outLent = false
+	}
+	c.in.reset()
+	c.out.reset()
+	if c.ep.cell.draining {
+		setUserTimeout(c.fd, orphanTimeout)
+	}
+	l.dead = append(l.dead, c.fd)
+	c.fd = -1
+	l.tellClosed(c, err)
+}
+
+// tellClosed is OnClose. It runs even if the namespace can't be entered, since
+// a handler frees there what it holds; the thread is then at home.
+func (l *loop) tellClosed(c *Conn, err error) {
+	if e := l.enter(c.ep); e != nil {
+		l.goHome()
+		if err == nil {
+			err = c.error("enter", e)
+		}
+	}
+	l.running = c
+	c.ep.handler.OnClose(c, err)
+	l.running = nil
+	c.context = nil
+	if l.eng.cfg.CheckThread {
+		l.checkThread(c)
+	}
+}

@@ -1,0 +1,103 @@
+package engine
+
+// runTasks runs what was posted, up to the budget; the rest waits for the next
+// turn, behind that turn's events.
+func (l *loop) runTasks() {
+	if len(l.tasks) == 0 {
+		if l.mail.empty() {
+			return
+		}
+		l.taken = l.mail.take(l.taken)
+		l.tasks = l.taken
+	}
+	for range min(len(l.tasks), l.eng.cfg.TaskBudget) {
+		t := l.tasks[0]
+		l.tasks[0] = task{}
+		l.tasks = l.tasks[1:]
+		l.stats.tasks.inc()
+		l.guard(func() { l.runTask(t) })
+	}
+}
+
+func (l *loop) runTask(t task) {
+	switch t.kind {
+	case taskLoop:
+		t.run(l)
+		return
+	case taskAdopt:
+		l.adopt(t.ep, t.fd)
+		l.leave()
+		return
+	}
+	c := t.conn
+	l.show(c.ep)
+	switch t.kind {
+	case taskWrite:
+		l.runWrite(t)
+	case taskWake:
+		c.asked.And(^askedWake)
+		l.tell(c, onWake)
+	case taskCall:
+		l.runCall(c, t.call)
+	case taskClose:
+		l.shut(c)
+	case taskCloseWrite:
+		c.finWanted = true
+	case taskCloseNow:
+		l.closeNow(c)
+	}
+	l.settle(c)
+	l.leave()
+}
+
+// runWrite is the loop's side of AsyncWrite.
+func (l *loop) runWrite(t task) {
+	_, err := t.conn.write(t.data)
+	l.markDirty(t.conn)
+	if t.done != nil {
+		l.runCall(t.conn, func(*Conn) { t.done(err) })
+	}
+}
+
+// runCall runs a handler's function as if it were a callback. Where the
+// namespace can't be entered it runs at home, with the connection closed: it
+// was promised to run.
+func (l *loop) runCall(c *Conn, f func(*Conn)) {
+	if err := l.enter(c.ep); err != nil {
+		c.ep.cell.errors[ErrorSwitch].inc()
+		l.destroy(c, c.error("enter", err))
+		l.goHome()
+	}
+	l.running = c
+	f(c)
+	l.running = nil
+	if l.eng.cfg.CheckThread {
+		l.checkThread(c)
+	}
+}
+
+func (l *loop) closeNow(c *Conn) {
+	if c.stage != stageClosed {
+		setReset(c.fd)
+		l.destroy(c, c.error("close", ErrClosedNow))
+	}
+}
+
+// refuse completes a task that will never be run.
+func (l *loop) refuse(t task) {
+	switch t.kind {
+	case taskLoop:
+		t.run(l)
+	case taskAdopt:
+		closeSocket(t.fd.fd)
+		l.load.Add(-1)
+	case taskWrite:
+		if t.done != nil {
+			l.running = t.conn
+			t.done(ErrStopped)
+			l.running = nil
+		}
+	case taskCall:
+		l.runCall(t.conn, t.call)
+	}
+}
