@@ -49,8 +49,9 @@ type loop struct {
 	drains  []*cell   // namespaces that are being drained
 	cells   map[*Namespace]*cell
 
-	idleSince int64
-	hot       bool // events come faster than one can fall asleep
+	ended     int64 // when the last turn ended
+	idleSince int64 // when the last turn with an event ended
+	hot       bool  // events come faster than one can fall asleep
 	published nsctx.ThreadStats
 	unshown   int // turns since the thread's counters were published
 	stopping  bool
@@ -155,29 +156,26 @@ func (l *loop) turn() {
 func (l *loop) wait() []poller.Event {
 	timeout := l.timeout()
 	if timeout != 0 && l.hot {
-		l.stats.waits.inc()
 		if events := l.poll(0); len(events) > 0 {
 			return events
 		}
 	}
-	if timeout != 0 {
-		l.publish()
-		l.mail.sleeping.Store(true)
-		if !l.mail.empty() {
-			timeout = 0
-		}
+	if timeout == 0 {
+		return l.poll(0)
 	}
-	before := l.now
-	l.stats.waits.inc()
+	l.publish()
+	l.mail.sleeping.Store(true)
+	if !l.mail.empty() {
+		timeout = 0
+	}
 	events := l.poll(timeout)
-	if timeout != 0 {
-		l.mail.sleeping.Store(false)
-		l.rest(len(events), before)
-	}
+	l.mail.sleeping.Store(false)
+	l.rest(len(events))
 	return events
 }
 
 func (l *loop) poll(timeout time.Duration) []poller.Event {
+	l.stats.waits.inc()
 	events, err := l.poller.Wait(timeout)
 	if err != nil {
 		l.eng.fail(fmt.Errorf("loop %d: %w", l.index, err))
@@ -193,14 +191,10 @@ const hotAfter = 20_000
 // rest is what follows a wait that may have blocked: it notices whether the
 // loop is busy, and takes the thread of one that has long been idle home,
 // since a thread keeps the namespace alive that it is in.
-func (l *loop) rest(events int, before int64) {
+func (l *loop) rest(events int) {
 	now := l.eng.clock()
-	l.hot = events > 0 && now-before < hotAfter
-	if events > 0 {
-		l.idleSince = now
-		return
-	}
-	if l.at != nil && now-l.idleSince >= int64(l.eng.cfg.ParkTimeout) {
+	l.hot = events > 0 && now-l.ended < hotAfter
+	if events == 0 && l.at != nil && now-l.idleSince >= int64(l.eng.cfg.ParkTimeout) {
 		l.goHome()
 		l.publish()
 	}
@@ -233,12 +227,14 @@ func (l *loop) goHome() {
 
 // record counts the turn.
 func (l *loop) record(events int) {
+	l.ended = l.eng.clock()
 	if events > 0 {
+		l.idleSince = l.ended
 		l.stats.events.add(uint64(events))
 		l.stats.batchEvents.observe(uint64(events))
 	}
 	l.stats.turns.inc()
-	l.stats.turnSeconds.observe(uint64(max(l.eng.clock()-l.now, 0)))
+	l.stats.turnSeconds.observe(uint64(l.ended - l.now))
 	if l.unshown++; l.unshown >= 64 {
 		l.publish()
 	}

@@ -15,7 +15,7 @@ type Namespace struct {
 	eng   *Engine
 	nsc   *nsctx.Namespace // the descriptor that pins it while attached
 	id    nsctx.ID
-	home  bool // it is the process's own
+	home  bool    // it is the process's own
 	cells []*cell // one a loop
 	since time.Time
 
