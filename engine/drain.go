@@ -17,6 +17,9 @@ func (l *loop) drain(c *cell, deadline int64) {
 		}
 		return
 	}
+	for _, ls := range c.listeners {
+		l.guard(func() { l.serveListener(ls) }) // those in the backlog have a connection, as they see it
+	}
 	c.draining = true
 	l.drains = append(l.drains, c)
 	l.unlisten(c)

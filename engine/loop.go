@@ -60,7 +60,7 @@ type loop struct {
 	mail    mailbox
 	stats   loopStats
 	load    atomic.Int64 // connections here or on their way here
-	turnAt  atomic.Int64 // when the present turn began
+	turnAt  atomic.Int64 // when the present turn began; 0 while waiting
 	serving atomic.Pointer[endpoint]
 	parked  atomic.Pointer[Namespace] // where the thread was when last published
 	tid     atomic.Int64
@@ -164,6 +164,7 @@ func (l *loop) wait() []poller.Event {
 		return l.poll(0)
 	}
 	l.publish()
+	l.turnAt.Store(0)
 	l.mail.sleeping.Store(true)
 	if !l.mail.empty() {
 		timeout = 0
@@ -385,6 +386,7 @@ func (l *loop) finish() {
 	l.reap()
 	l.goHome()
 	l.publish()
+	l.turnAt.Store(0)
 	if err := l.poller.Close(); err != nil {
 		l.eng.log.Error("closing poller", "loop", l.index, "err", err)
 	}

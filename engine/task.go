@@ -28,12 +28,14 @@ func (l *loop) runTask(t task) {
 		l.adopt(t.ep, t.fd)
 		l.leave()
 		return
+	case taskWrite:
+		l.runWrite(t)
+		l.leave()
+		return
 	}
 	c := t.conn
 	l.show(c.ep)
 	switch t.kind {
-	case taskWrite:
-		l.runWrite(t)
 	case taskWake:
 		c.asked.And(^askedWake)
 		l.tell(c, onWake)
@@ -50,8 +52,10 @@ func (l *loop) runTask(t task) {
 	l.leave()
 }
 
-// runWrite is the loop's side of AsyncWrite.
+// runWrite is the loop's side of AsyncWrite. The connection is settled at the
+// end of the turn, so that all that was posted for it goes out at once.
 func (l *loop) runWrite(t task) {
+	l.show(t.conn.ep)
 	_, err := t.conn.write(t.data)
 	l.markDirty(t.conn)
 	if t.done != nil {

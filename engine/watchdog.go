@@ -33,15 +33,11 @@ func (e *Engine) watchStalls() {
 
 // busy is for how long the loop's present turn has gone on; 0 while it waits.
 func (l *loop) busy() time.Duration {
-	select {
-	case <-l.stopped:
-		return 0
-	default:
-	}
-	if l.mail.sleeping.Load() {
+	began := l.turnAt.Load()
+	if began == 0 {
 		return 0
 	}
-	return time.Duration(l.eng.clock() - l.turnAt.Load())
+	return time.Duration(l.eng.clock() - began)
 }
 
 // snapshot is the loop's part of the statistics.
