@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -197,7 +198,7 @@ func (ct *control) attachOpened(nsc *nsctx.Namespace, name, path string, strict 
 	}
 	ct.byID[ns.id] = ns
 	ct.eng.mu.Lock()
-	ct.eng.namespaces = append(ct.eng.namespaces[:len(ct.eng.namespaces):len(ct.eng.namespaces)], ns)
+	ct.eng.namespaces = append(slices.Clip(ct.eng.namespaces), ns)
 	ct.eng.grade = ns.id.Grade()
 	ct.eng.mu.Unlock()
 	ns.setState(StateServing)

@@ -209,7 +209,7 @@ func (l *loop) timeout() time.Duration {
 		return 0
 	}
 	timeout := time.Duration(-1)
-	if when, any := l.timers.next(); any {
+	if when, armed := l.timers.next(); armed {
 		timeout = time.Duration(max(when-l.eng.clock(), 0))
 	}
 	if l.at != nil && (timeout < 0 || timeout > l.eng.cfg.ParkTimeout) {
@@ -307,9 +307,10 @@ func (l *loop) recoverHandler() {
 	l.running = nil
 	l.stats.panics.inc()
 	c.ep.cell.errors[ErrorPanic].inc()
-	err := c.error("handler", &PanicError{Value: value, Stack: debug.Stack()})
+	stack := debug.Stack()
+	err := c.error("handler", &PanicError{Value: value, Stack: stack})
 	l.eng.log.Error("handler panicked; its connection is closed", "netns", c.ep.cell.ns.Name(), "port", c.ep.svc.port,
-		"peer", c.peer, "panic", value, "stack", string(err.(*Error).Err.(*PanicError).Stack))
+		"peer", c.peer, "panic", value, "stack", string(stack))
 	l.guard(func() { l.destroy(c, err) })
 }
 

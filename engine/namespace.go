@@ -75,7 +75,6 @@ type cell struct {
 	conns       *Conn // a list
 	listeners   []*listener
 	draining    bool
-	drained     bool // the drain has been reported as ended
 	deadline    timer
 
 	open, listening    counter

@@ -15,7 +15,7 @@ type timer struct {
 type timers []*timer
 
 // next is when the earliest timer is due.
-func (h timers) next() (when int64, any bool) {
+func (h timers) next() (when int64, armed bool) {
 	if len(h) == 0 {
 		return 0, false
 	}
