@@ -24,9 +24,9 @@ const (
 var ErrClosed = errors.New("poller: closed")
 
 // Poller is an epoll(7) instance with a waker. Wait and Close belong to one
-// goroutine; Add, Modify and Remove may be called from any, but the token
-// discipline is simplest when they too are left to that one. Wake is for
-// everyone.
+// goroutine; Add, Modify and Remove may be called from any until Close is, but
+// the token discipline is simplest when they too are left to that one. Wake is
+// for everyone, at any time.
 type Poller struct {
 	epfd  int
 	batch []unix.EpollEvent
@@ -66,16 +66,26 @@ func New() (*Poller, error) {
 // Add registers a descriptor: epoll_ctl(2) with EPOLL_CTL_ADD. The descriptor
 // should be non-blocking. Slot 0 is the waker's.
 func (p *Poller) Add(fd int, t Token, i Interest) error {
-	if t.Slot() == WakeToken.Slot() {
-		return fmt.Errorf("poller: add fd %d: slot %d is the waker's", fd, t.Slot())
+	if err := checkSlot(fd, t); err != nil {
+		return err
 	}
 	return p.control(unix.EPOLL_CTL_ADD, fd, i.epoll(), t)
 }
 
 // Modify replaces a registration's interest and token: epoll_ctl(2) with
-// EPOLL_CTL_MOD.
+// EPOLL_CTL_MOD. Slot 0 is refused as by Add.
 func (p *Poller) Modify(fd int, t Token, i Interest) error {
+	if err := checkSlot(fd, t); err != nil {
+		return err
+	}
 	return p.control(unix.EPOLL_CTL_MOD, fd, i.epoll(), t)
+}
+
+func checkSlot(fd int, t Token) error {
+	if t.Slot() == WakeToken.Slot() {
+		return fmt.Errorf("poller: register fd %d: slot %d is the waker's", fd, t.Slot())
+	}
+	return nil
 }
 
 // Remove ends a registration: epoll_ctl(2) with EPOLL_CTL_DEL. Closing a
@@ -92,9 +102,18 @@ func (p *Poller) control(op, fd int, events uint32, t Token) error {
 	_, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(p.epfd), uintptr(op), uintptr(fd),
 		uintptr(unsafe.Pointer(&ev)), 0, 0)
 	if errno != 0 {
-		return os.NewSyscallError("epoll_ctl", errno)
+		return p.failed("epoll_ctl", errno)
 	}
 	return nil
+}
+
+// failed is the error of a call: a closed poller's descriptor is -1, which the
+// kernel refuses.
+func (p *Poller) failed(call string, errno unix.Errno) error {
+	if errno == unix.EBADF && p.epfd < 0 {
+		return ErrClosed
+	}
+	return os.NewSyscallError(call, errno)
 }
 
 // Wait returns the events of one epoll_wait(2), at least one unless the
@@ -123,7 +142,7 @@ func (p *Poller) Wait(timeout time.Duration) ([]Event, error) {
 		if errno == unix.EINTR {
 			return nil, nil
 		}
-		return nil, os.NewSyscallError("epoll_wait", errno)
+		return nil, p.failed("epoll_wait", errno)
 	}
 	events := asEvents(p.batch[:n])
 	if int(n) == len(p.batch) && n < maxBatch {
