@@ -2,6 +2,7 @@ package nsctx_test
 
 import (
 	"context"
+	"runtime"
 	"testing"
 	"time"
 
@@ -9,7 +10,17 @@ import (
 	"github.com/nsreactor/nsreactor/nsctx/nstest"
 )
 
-func TestMain(m *testing.M) { nstest.Main(m) }
+// onMain is what LockThread says on the main thread, where only init can put a
+// goroutine for certain.
+var onMain error
+
+func init() { runtime.LockOSThread() }
+
+func TestMain(m *testing.M) {
+	_, onMain = nsctx.LockThread()
+	runtime.UnlockOSThread() // so that tests may run on the main thread too
+	nstest.Main(m)
+}
 
 // patience bounds what must happen some time; no test depends on how soon.
 const patience = 30 * time.Second
@@ -24,9 +35,14 @@ func patient(t *testing.T) context.Context {
 func mustOpen(t testing.TB, ref nsctx.Ref) *nsctx.Namespace {
 	t.Helper()
 	ns, err := ref.Open()
+	check(t, err)
+	t.Cleanup(func() { _ = ns.Close() })
+	return ns
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = ns.Close() })
-	return ns
 }

@@ -31,8 +31,9 @@ type knownName struct {
 }
 
 type plainName struct {
-	since  time.Time
-	logged bool
+	since   time.Time // when it was first seen
+	changed time.Time // its modification time
+	logged  bool
 }
 
 // stamp tells the mount at a path from an earlier one, without opening it. It is
@@ -43,10 +44,20 @@ type stamp struct {
 	mount uint64
 }
 
+// sight is what statx(2) says of a path.
+type sight struct {
+	isNS    bool // or another type of namespace
+	stamp   stamp
+	changed time.Time
+}
+
 // freshTime is for how long each mount wake looks at a plain file again, because
 // it may be a name that `ip netns add` is about to mount. Older ones wait for the
-// next full look.
-const freshTime = 10 * time.Second
+// next full look. Files older than staleAge are worth a line in the log.
+const (
+	freshTime = 10 * time.Second
+	staleAge  = time.Second
+)
 
 func newNames(dir string, opts WatchOptions) (*names, error) {
 	home, err := homeNamespace()
@@ -128,45 +139,46 @@ func (n *names) check(name string) {
 		return
 	}
 	path := filepath.Join(n.dir, name)
-	mark, isNS, err := n.probe(path)
+	seen, err := n.probe(path)
 	switch {
 	case missing(err):
 		n.gone(name)
 	case err != nil:
 		n.reject(name, err)
-	case !isNS:
-		n.isPlain(name)
-	case mark.exact && n.known[name].stamp == mark:
+	case !seen.isNS:
+		n.isPlain(name, seen.changed)
+	case seen.stamp.exact && n.known[name].stamp == seen.stamp:
 	default:
-		n.open(name, path, mark)
+		n.open(name, path, seen)
 	}
 }
 
 // probe does not open the file, which a placeholder's mode may forbid and which
 // would pin a namespace.
-func (n *names) probe(path string) (mark stamp, isNS bool, err error) {
+func (n *names) probe(path string) (seen sight, err error) {
 	const mask = unix.STATX_BASIC_STATS | unix.STATX_MNT_ID_UNIQUE
 	var st unix.Statx_t
 	if err := unix.Statx(unix.AT_FDCWD, path, unix.AT_STATX_SYNC_AS_STAT, mask, &st); err != nil {
-		return mark, false, &os.PathError{Op: "statx", Path: path, Err: err}
+		return seen, &os.PathError{Op: "statx", Path: path, Err: err}
 	}
-	if unix.Mkdev(st.Dev_major, st.Dev_minor) == n.nsfs {
-		isNS = true
-		mark.mount = st.Mnt_id
-		mark.exact = st.Mask&unix.STATX_MNT_ID_UNIQUE != 0 && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
+	seen.changed = time.Unix(st.Mtime.Sec, int64(st.Mtime.Nsec))
+	seen.isNS = unix.Mkdev(st.Dev_major, st.Dev_minor) == n.nsfs
+	seen.stamp = stamp{
+		exact: st.Mask&unix.STATX_MNT_ID_UNIQUE != 0 && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0,
+		mount: st.Mnt_id,
 	}
-	return mark, isNS, nil
+	return seen, nil
 }
 
-func (n *names) open(name, path string, mark stamp) {
+func (n *names) open(name, path string, seen sight) {
 	ns, err := ByPath(path).OpenGrade(n.opts.Grade)
 	switch {
 	case err == nil:
-		n.found(name, ns, mark)
+		n.found(name, ns, seen.stamp)
 	case missing(err):
 		n.gone(name)
 	case errors.Is(err, ErrNotNamespace):
-		n.isPlain(name)
+		n.isPlain(name, seen.changed)
 	default:
 		n.reject(name, err)
 	}
@@ -201,17 +213,17 @@ func (n *names) vanish(name string) {
 	}
 }
 
-func (n *names) isPlain(name string) {
-	if _, plain := n.plain[name]; !plain {
-		n.plain[name] = plainName{since: time.Now()}
+func (n *names) isPlain(name string, changed time.Time) {
+	if p := n.plain[name]; !p.changed.Equal(changed) || p.since.IsZero() {
+		n.plain[name] = plainName{since: time.Now(), changed: changed}
 	}
 	delete(n.rejected, name)
 	n.vanish(name)
 }
 
 func (n *names) logPlain(name string) {
-	if p, plain := n.plain[name]; plain && !p.logged {
-		n.opts.Logger.Info("not a network namespace, or not yet", "dir", n.dir, "name", name)
+	if p, plain := n.plain[name]; plain && !p.logged && time.Since(p.changed) > staleAge {
+		n.opts.Logger.Info("not a network namespace", "dir", n.dir, "name", name)
 		p.logged = true
 		n.plain[name] = p
 	}

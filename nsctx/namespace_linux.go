@@ -104,8 +104,8 @@ func (n *Namespace) closeFD() error {
 // returns f's error. Goroutines that f starts run at home, not in the
 // namespace. If the namespace cannot be entered, f does not run and the error is
 // an [*Error]. A panic in f is raised again in the caller as a [*PanicError], and
-// runtime.Goexit in f ends the caller too. It costs some ten microseconds
-// more than f; any goroutine may call it.
+// runtime.Goexit in f ends the caller too. It costs some tens of
+// microseconds more than f; any goroutine may call it.
 func (n *Namespace) Do(f func() error) error {
 	var err error
 	// Where the thread is left does not concern the caller: if it cannot be

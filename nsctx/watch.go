@@ -54,7 +54,7 @@ type WatchOptions struct {
 	// Match selects the names to look at; nil stands for all. It is called on
 	// Run's goroutine.
 	Match func(name string) bool
-	// Logger hears of files that are no namespaces, once each, and of lost
+	// Logger hears of old files that are no namespaces, once each, and of lost
 	// events; nil stands for slog.Default().
 	Logger *slog.Logger
 	// Grade limits the grade of the IDs; zero stands for the best there is.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -282,6 +283,8 @@ func churn(t *testing.T, path string) {
 func TestWatcherIgnoresStaleFiles(t *testing.T) {
 	lab := nstest.New(t)
 	touch(t, lab.Path("stale"))
+	longAgo := time.Now().Add(-time.Hour)
+	check(t, os.Chtimes(lab.Path("stale"), longAgo, longAgo))
 	var log records
 	w := startWatch(t, lab.Dir(), nsctx.WatchOptions{Logger: slog.New(&log)})
 	w.synced()
@@ -417,13 +420,6 @@ func (r *records) Handle(_ context.Context, rec slog.Record) error {
 		r.warnings.Add(1)
 	}
 	return nil
-}
-
-func check(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 func touch(t testing.TB, path string) {

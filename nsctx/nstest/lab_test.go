@@ -11,8 +11,6 @@ import (
 	"github.com/nsreactor/nsreactor/nsctx/nstest"
 )
 
-func TestMain(m *testing.M) { nstest.Main(m) }
-
 func TestTenantsShareAddresses(t *testing.T) {
 	lab := nstest.New(t)
 	for _, name := range []string{"a", "b"} {

@@ -74,10 +74,13 @@ func runChild() (int, error) {
 	// Pdeathsig counts from the end of the thread, not of the process.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, forwarded...)
+	defer signal.Stop(signals)
 	if err := cmd.Start(); err != nil {
 		return 1, forbidden(err)
 	}
-	defer forward(cmd.Process)()
+	defer forward(signals, cmd.Process)()
 	err = cmd.Wait()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
@@ -99,21 +102,27 @@ func childAttr() *syscall.SysProcAttr {
 	}
 }
 
+// forwarded are the signals that a user or `go test` sends.
+var forwarded = []os.Signal{
+	syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2,
+}
+
 // forward passes signals on until its result is called.
-func forward(child *os.Process) (stop func()) {
-	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT,
-		syscall.SIGUSR1, syscall.SIGUSR2)
-	done := make(chan struct{})
+func forward(signals <-chan os.Signal, child *os.Process) (stop func()) {
+	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		for s := range signals {
-			_ = child.Signal(s)
+		for {
+			select {
+			case s := <-signals:
+				_ = child.Signal(s)
+			case <-quit:
+				return
+			}
 		}
 	}()
 	return func() {
-		signal.Stop(signals)
-		close(signals)
+		close(quit)
 		<-done
 	}
 }
