@@ -119,7 +119,7 @@ func loopback(host string) (netip.Addr, error) {
 	if err != nil {
 		return netip.Addr{}, fmt.Errorf("names other than localhost are not looked up: %w", ErrNotLoopback)
 	}
-	if ip = ip.Unmap(); !ip.IsLoopback() {
+	if !ip.IsLoopback() {
 		return netip.Addr{}, ErrNotLoopback
 	}
 	return ip, nil

@@ -241,6 +241,21 @@ func TestServeAfterClose(t *testing.T) {
 	}
 }
 
+func TestServeReportsABrokenListener(t *testing.T) {
+	ln, err := metrics.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ln.Close(); err != nil {
+		t.Fatal(err)
+	}
+	admin := metrics.NewAdmin(everything(), metrics.AdminOptions{})
+	if err := admin.Serve(ln); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Serve: %v", err)
+	}
+	shut(t, admin)
+}
+
 // Nobody should wait half a minute for a profile to end.
 func TestCloseEndsProfiles(t *testing.T) {
 	admin := serve(t, "127.0.0.1:0")
