@@ -47,6 +47,11 @@ type Config struct {
 	// Unpinned leaves the loops' threads to the scheduler. By default loop i
 	// is pinned to the i-th CPU that the process may use, round robin.
 	Unpinned bool
+	// KeepMaxProcs leaves runtime.GOMAXPROCS alone. By default New raises it to
+	// one more than Loops if it is lower: the loops hold on to their processors
+	// while they are busy, and everything else in the program needs one too.
+	// It also halves what a loop costs that has little to do.
+	KeepMaxProcs bool
 	// Accept says how connections find their loop. Default: AcceptSteered.
 	// Loops that are not pinned, or are more than the CPUs, spread.
 	Accept AcceptPolicy
@@ -135,8 +140,6 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	// Handlers, the collector and the control goroutine need a thread too; a
-	// locked loop that never blocks would starve them.
 	if c.Unpinned || c.Loops > cpus {
 		c.Accept = AcceptSpread
 	}

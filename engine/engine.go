@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path"
+	"runtime"
 	"sync"
 	"time"
 
@@ -60,6 +61,9 @@ func New(cfg Config) (*Engine, error) {
 	e := &Engine{
 		cfg: cfg, log: cfg.Logger, home: home, epoch: time.Now(),
 		stopped: make(chan struct{}), failed: make(chan error, 1), grade: home.ID().Grade(),
+	}
+	if !cfg.KeepMaxProcs && runtime.GOMAXPROCS(0) <= cfg.Loops {
+		runtime.GOMAXPROCS(cfg.Loops + 1)
 	}
 	e.background, e.stopBackground = context.WithCancel(context.Background())
 	if err := e.start(); err != nil {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -50,6 +51,8 @@ type loop struct {
 	cells   map[*Namespace]*cell
 
 	ended     int64 // when the last turn ended
+	slept     int64 // how long the last wait took
+	yielded   int64 // when yield last yielded
 	idleSince int64 // when the last turn with an event ended
 	hot       bool  // events come faster than one can fall asleep
 	published nsctx.ThreadStats
@@ -164,6 +167,7 @@ func (l *loop) wait() []poller.Event {
 		return l.poll(0)
 	}
 	l.publish()
+	l.yield()
 	l.turnAt.Store(0)
 	l.mail.sleeping.Store(true)
 	if !l.mail.empty() {
@@ -194,10 +198,28 @@ const hotAfter = 20_000
 // since a thread keeps the namespace alive that it is in.
 func (l *loop) rest(events int) {
 	now := l.eng.clock()
-	l.hot = events > 0 && now-l.ended < hotAfter
+	l.slept = now - l.ended
+	l.hot = events > 0 && l.slept < hotAfter
 	if events == 0 && l.at != nil && now-l.idleSince >= int64(l.eng.cfg.ParkTimeout) {
 		l.goHome()
 		l.publish()
+	}
+}
+
+// yieldEvery is how often a loop that blocks often yields, in nanoseconds: half
+// of the 10 ms after which the scheduler's monitor believes that a goroutine
+// hogs its processor.
+const yieldEvery = 5_000_000
+
+// yield tells the Go scheduler, now and then, that this goroutine does give way.
+// The monitor can't see that from system calls alone; it would take the
+// processor away at every single wait and have it handed back after it, which
+// costs more than a small request does. A loop that sleeps long is left
+// alone: a yield of a locked thread is two context switches.
+func (l *loop) yield() {
+	if l.slept < yieldEvery && l.ended-l.yielded >= yieldEvery {
+		l.yielded = l.ended
+		runtime.Gosched()
 	}
 }
 
