@@ -24,6 +24,7 @@ type options struct {
 	out, programs      string
 	port               int
 	serverCPU, loadCPU int
+	nice               int
 }
 
 // runEcho is the command "echo": builds, makes namespaces, measures, reports.
@@ -131,6 +132,7 @@ func parseOptions(args []string) (*options, error) {
 	flags.IntVar(&o.port, "port", 7007, "port to listen on in each namespace")
 	flags.IntVar(&o.serverCPU, "server-cpu", 0, "CPU that the server is pinned to; -1 for any")
 	flags.IntVar(&o.loadCPU, "load-cpu", 1, "CPU that the load is pinned to; -1 for any")
+	flags.IntVar(&o.nice, "nice", 0, "nice value of server and load; -20 takes the CPUs from all other work on the machine")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}

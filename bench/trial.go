@@ -29,6 +29,7 @@ type runner struct {
 	port               int
 	seconds, warmup    float64
 	serverCPU, loadCPU int
+	nice               int
 }
 
 // loadReport is what the load generator prints.
@@ -118,7 +119,7 @@ func (r *runner) startServer(ctx context.Context, s server, c cell) (*serverProc
 	p := &serverProcess{cmd: exec.Command(r.path(s.program), args...), exited: make(chan error, 1)}
 	p.stderr.ready = make(chan struct{})
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
-	if err := startOn(p.cmd, r.serverCPU); err != nil {
+	if err := startOn(p.cmd, r.serverCPU, r.nice); err != nil {
 		return nil, err
 	}
 	go func() { p.exited <- p.cmd.Wait() }()
@@ -185,7 +186,7 @@ func (r *runner) runLoad(ctx context.Context, c cell, server int) (before, after
 	if err != nil {
 		return before, after, load, err
 	}
-	if err := startOn(cmd, r.loadCPU); err != nil {
+	if err := startOn(cmd, r.loadCPU, r.nice); err != nil {
 		return before, after, load, err
 	}
 	before, after, load, err = follow(stdout, server)
@@ -230,7 +231,7 @@ func follow(stdout io.Reader, server int) (before, after sample, load loadReport
 func (o *options) newRunner(spaces *namespaces, dir string, count int) (*runner, error) {
 	r := &runner{
 		programs: o.programs, list: filepath.Join(dir, fmt.Sprintf("namespaces-%d", count)), port: o.port,
-		seconds: o.seconds, warmup: o.warmup, serverCPU: o.serverCPU, loadCPU: o.loadCPU,
+		seconds: o.seconds, warmup: o.warmup, serverCPU: o.serverCPU, loadCPU: o.loadCPU, nice: o.nice,
 	}
 	if _, err := os.Stat(r.list); err == nil {
 		return r, nil
