@@ -312,7 +312,9 @@ func (ct *control) letGo(ns *Namespace, confirmed bool) {
 		return
 	}
 	e := ct.eng
+	last := ns.stats()
 	e.mu.Lock()
+	e.gone.Add(&last)
 	if confirmed {
 		e.released++
 	} else {

@@ -37,6 +37,7 @@ type Engine struct {
 	namespaces []*Namespace // serving or draining, in order of attachment
 	grade      nsctx.Grade
 	draining   bool
+	gone       Totals // what released namespaces counted
 	released   uint64
 	abandoned  uint64
 	attachErrs uint64
@@ -376,7 +377,7 @@ func (e *Engine) lightest(from *loop) *loop {
 func (e *Engine) Stats() Stats {
 	e.mu.RLock()
 	s := Stats{
-		Released: e.released, Abandoned: e.abandoned, AttachErrors: e.attachErrs,
+		Gone: e.gone, Released: e.released, Abandoned: e.abandoned, AttachErrors: e.attachErrs,
 		IdentityGrade: e.grade, Started: e.epoch, Draining: e.draining,
 	}
 	namespaces := e.namespaces

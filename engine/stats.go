@@ -15,6 +15,9 @@ type Stats struct {
 	// Namespaces has one entry for every namespace that is serving or
 	// draining, in order of attachment.
 	Namespaces []NamespaceStats
+	// Gone adds up what the namespaces counted that are listed no more, so that
+	// a total over both never falls.
+	Gone Totals
 	// Released counts the namespaces of which the kernel has confirmed that
 	// nothing holds them any more.
 	Released uint64
@@ -94,6 +97,23 @@ type NamespaceStats struct {
 
 	Listeners []ListenerStats
 	Holds     Holds
+}
+
+// Totals adds up the counters of several namespaces.
+type Totals struct {
+	Accepted, Rejected, BytesIn, BytesOut uint64
+	Errors                                ErrorCounts
+}
+
+// Add adds a namespace's counters.
+func (t *Totals) Add(ns *NamespaceStats) {
+	t.Accepted += ns.Accepted
+	t.Rejected += ns.Rejected
+	t.BytesIn += ns.BytesIn
+	t.BytesOut += ns.BytesOut
+	for kind, n := range ns.Errors {
+		t.Errors[kind] += n
+	}
 }
 
 // ListenerStats is one port of one namespace.

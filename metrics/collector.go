@@ -75,5 +75,10 @@ func (c *Collector) read() (engine.Stats, page) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	stats := c.src.Stats()
-	return stats, c.ledger.post(stats.Namespaces, c.now())
+	p := c.ledger.post(stats.Namespaces, c.now())
+	p.totals = stats.Gone
+	for i := range stats.Namespaces {
+		p.totals.Add(&stats.Namespaces[i])
+	}
+	return stats, p
 }

@@ -266,7 +266,19 @@ func TestReattachedUnseenCountsAnew(t *testing.T) {
 		ns.Accepted = 15
 		ns.Attached = ns.Attached.Add(time.Minute)
 	})
-	expect(t, scrape(t, reg), map[string]float64{`nsreactor_connections_accepted_total{}`: 25})
+	expect(t, scrape(t, reg), map[string]float64{
+		`nsreactor_namespace_connections_accepted_total{netns="tenant-0",netns_id="id:1"}`: 25,
+	})
+}
+
+// A namespace that comes and goes between two scrapes is in no series of its
+// own, but in the totals.
+func TestTotalsKnowWhatWasNeverScraped(t *testing.T) {
+	src := tenants(2)
+	reg := registered(t, src, metrics.Options{})
+	src.count("tenant-0", func(ns *engine.NamespaceStats) { ns.Accepted = 10 })
+	src.release("tenant-0")
+	expect(t, scrape(t, reg), map[string]float64{`nsreactor_connections_accepted_total{}`: 10})
 }
 
 func TestCountersOfOthersNeverFall(t *testing.T) {
@@ -317,7 +329,10 @@ func TestAttachedAgainWhileDraining(t *testing.T) {
 		`nsreactor_namespaces{state="serving"}`:                                        1,
 		`nsreactor_namespaces{state="draining"}`:                                       1,
 	})
-	src.change(func(s *engine.Stats) { s.Namespaces = s.Namespaces[1:] })
+	src.change(func(s *engine.Stats) {
+		s.Gone.Add(&s.Namespaces[0])
+		s.Namespaces = s.Namespaces[1:]
+	})
 	expect(t, scrape(t, reg), map[string]float64{
 		series: 13,
 		`nsreactor_namespace_connections{netns="tenant-0",netns_id="id:1"}`: 1,
@@ -382,14 +397,16 @@ func (s slow) Stats() engine.Stats {
 	return stats
 }
 
-// No Source should do this, but if one does, a total must not leap to the end
+// No Source should do this, but if one does, a counter must not leap to the end
 // of what an unsigned number can hold.
 func TestCounterThatFalls(t *testing.T) {
 	src := tenants(1)
 	reg := registered(t, src, metrics.Options{})
 	for _, step := range []struct{ accepted, total uint64 }{{10, 10}, {4, 14}, {5, 15}} {
 		src.count("tenant-0", func(ns *engine.NamespaceStats) { ns.Accepted = step.accepted })
-		expect(t, scrape(t, reg), map[string]float64{`nsreactor_connections_accepted_total{}`: float64(step.total)})
+		expect(t, scrape(t, reg), map[string]float64{
+			`nsreactor_namespace_connections_accepted_total{netns="tenant-0",netns_id="id:1"}`: float64(step.total),
+		})
 	}
 }
 

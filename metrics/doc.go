@@ -25,16 +25,13 @@
 //
 // # Totals
 //
-// The engine forgets what a released namespace has counted, so a sum over
-// nsreactor_namespace_… series falls when a namespace goes. The engine-wide
-// totals, such as nsreactor_received_bytes_total, and the counters of "_other"
-// do not: the Collector adds up by how much each namespace's counters have
-// grown between two scrapes. They never go backwards, but they are a lower
-// bound: what a namespace counts between the last scrape before its release
-// and the release is in no scrape and in no total, nor is a namespace that
-// came and went between two. They begin with the Collector, which should
-// therefore be made with the engine, and one Collector should serve all who
-// scrape.
+// A namespace's series go when it is released, so a sum over
+// nsreactor_namespace_… series falls then. The engine-wide totals, such as
+// nsreactor_received_bytes_total, do not, and are exact. The counters of
+// "_other" never fall either, but are a lower bound: the Collector adds up by
+// how much the folded namespaces' counters have grown between two scrapes, and
+// what one counts after the last scrape before its release is in none. They
+// begin with the Collector, and one Collector should serve all who scrape.
 //
 // # JSON
 //

@@ -65,7 +65,13 @@ func tenant(i int) engine.NamespaceStats {
 // release takes a namespace off the list.
 func (f *fake) release(name string) {
 	f.change(func(s *engine.Stats) {
-		s.Namespaces = slices.DeleteFunc(s.Namespaces, func(ns engine.NamespaceStats) bool { return ns.Names[0] == name })
+		s.Namespaces = slices.DeleteFunc(s.Namespaces, func(ns engine.NamespaceStats) bool {
+			gone := ns.Names[0] == name
+			if gone {
+				s.Gone.Add(&ns)
+			}
+			return gone
+		})
 		s.Released++
 	})
 }

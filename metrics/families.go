@@ -133,13 +133,13 @@ var engineFamilies = []family[summary]{
 	gauge(desc("connections", "Connections open in all namespaces."),
 		func(s *summary) float64 { return float64(s.all.conns) }),
 	counter(desc("connections_accepted_total", "Connections accepted in all namespaces, released ones included."),
-		func(s *summary) float64 { return float64(s.totals.accepted) }),
+		func(s *summary) float64 { return float64(s.totals.Accepted) }),
 	counter(desc("connections_rejected_total", "Connections rejected in all namespaces, released ones included."),
-		func(s *summary) float64 { return float64(s.totals.rejected) }),
+		func(s *summary) float64 { return float64(s.totals.Rejected) }),
 	counter(desc("received_bytes_total", "Bytes read in all namespaces, released ones included."),
-		func(s *summary) float64 { return float64(s.totals.bytesIn) }),
+		func(s *summary) float64 { return float64(s.totals.BytesIn) }),
 	counter(desc("sent_bytes_total", "Bytes written in all namespaces, released ones included."),
-		func(s *summary) float64 { return float64(s.totals.bytesOut) }),
+		func(s *summary) float64 { return float64(s.totals.BytesOut) }),
 }
 
 // What the engine has several of.

@@ -118,10 +118,10 @@ type row struct {
 
 // page is what one snapshot comes to.
 type page struct {
-	rows   []row // one for each namespace with its own series, and maybe one for the others
-	folded int   // namespaces in the latter
-	totals counters
-	all    gauges // of all namespaces
+	rows   []row         // one for each namespace with its own series, and maybe one for the others
+	folded int           // namespaces in the latter
+	totals engine.Totals // of the namespaces that are, and of those that were
+	all    gauges        // of all namespaces
 }
 
 // account is what the ledger remembers of a namespace that is listed. It may be
@@ -148,7 +148,7 @@ type attachment struct {
 	listed uint64
 }
 
-// ledger turns snapshots, in which namespaces come and go, into totals that
+// ledger turns snapshots, in which namespaces come and go, into counters that
 // never fall, and decides which namespaces are shown by themselves.
 type ledger struct {
 	identity func(*engine.NamespaceStats) string
@@ -156,9 +156,8 @@ type ledger struct {
 	own      int // accounts with series of their own
 	posted   uint64
 	accounts map[string]*account // by identity
-	totals   counters
-	other    counters // what namespaces counted while they were folded
-	folding  bool     // some namespace has been folded once
+	other    counters            // what namespaces counted while they were folded
+	folding  bool                // some namespace has been folded once
 }
 
 // identity is what a namespace's series and account go by: the text of its ID,
@@ -194,7 +193,6 @@ func (l *ledger) post(list []engine.NamespaceStats, now time.Time) page {
 	if l.folding {
 		p.rows = append(p.rows, row{name: otherName, counters: l.other, gauges: others})
 	}
-	p.totals = l.totals
 	return p
 }
 
@@ -263,7 +261,6 @@ func (l *ledger) forget() {
 // it series of its own if there is room.
 func (l *ledger) settle(acc *account) {
 	acc.counters.add(&acc.grown)
-	l.totals.add(&acc.grown)
 	if !acc.own && (l.limit < 0 || l.own < l.limit) {
 		acc.own = true
 		l.own++

@@ -26,7 +26,7 @@ func (w *writer) engine(stats *engine.Stats, p *page) {
 	w.send(descDraining, prometheus.GaugeValue, float64(p.all.heldHere), w.created, "self")
 	w.send(descDraining, prometheus.GaugeValue, float64(p.all.heldElsewhere), w.created, "others")
 	for _, kind := range engine.ErrorKinds() {
-		w.send(descErrors, prometheus.CounterValue, float64(p.totals.errors[kind]), w.created, kind.String())
+		w.send(descErrors, prometheus.CounterValue, float64(p.totals.Errors[kind]), w.created, kind.String())
 	}
 	w.send(descIdentity, prometheus.GaugeValue, 1, w.created, label(stats.IdentityGrade.String()))
 }
