@@ -14,11 +14,13 @@ import (
 // It is never used again for another connection: a Conn that is kept after
 // OnClose answers [ErrClosed].
 type Conn struct {
+	// What every message touches comes first, to lie in few cache lines.
 	loop  *loop
 	ep    *endpoint
 	token poller.Token
 	fd    int // -1 once closed
 
+	asked      atomic.Uint32 // bits that other goroutines may set: askedClose, askedWake
 	stage      stage
 	interest   poller.Interest // what the poller was told
 	registered bool            // the poller knows the descriptor
@@ -31,19 +33,17 @@ type Conn struct {
 	wantData   bool // call OnData again without new bytes
 	wantSpace  bool // call OnWritable
 
+	moved   int64 // when bytes last moved, in the engine's clock
 	in, out buffer
 	failed  error // a write failed inside a callback: close when it returns
 	context any
-	peer    netip.AddrPort
 
+	peer      netip.AddrPort
 	timer     timer
-	timerAt   int64 // SetTimer's; 0 is none. All in the engine's clock.
-	deadline  int64 // SetDeadline's
-	idleAfter int64 // a duration
-	moved     int64 // when bytes last moved
-
-	asked atomic.Uint32 // bits that other goroutines may set: askedClose, askedWake
-	group connLinks     // the other connections of its namespace on this loop
+	timerAt   int64     // SetTimer's; 0 is none
+	deadline  int64     // SetDeadline's
+	idleAfter int64     // a duration
+	group     connLinks // the other connections of its namespace on this loop
 }
 
 type connLinks struct{ prev, next *Conn }
