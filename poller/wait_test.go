@@ -4,9 +4,9 @@ import (
 	"errors"
 	"math"
 	"os"
+	"os/exec"
 	"os/signal"
 	"runtime"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -131,22 +131,30 @@ func TestTimerFiresUnderSignals(t *testing.T) {
 }
 
 // A Wait that blocks must not hold up a garbage collection, or a loop at rest
-// would stop the program.
+// would stop the program. The runtime's signals would paper over it; the child
+// is without.
 func TestBlockedWaitLetsGarbageBeCollected(t *testing.T) {
+	const setting = "asyncpreemptoff=1"
+	if os.Getenv("GODEBUG") == setting {
+		collectDuringWait(t)
+		return
+	}
+	child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.count=1")
+	child.Env = append(os.Environ(), "GODEBUG="+setting)
+	if out, err := child.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+func collectDuringWait(t *testing.T) {
 	p := newPoller(t)
-	var heard atomic.Bool
-	done := make(chan struct{})
+	waiting, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		for !heard.Load() {
-			events, err := p.Wait(-1)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			heard.Store(len(events) > 0)
-		}
+		close(waiting)
+		waitWoken(t, p)
 	}()
+	<-waiting
 	collected := make(chan struct{})
 	go func() {
 		defer close(collected)

@@ -154,7 +154,7 @@ func TestWakeAfterCloseTouchesNoDescriptor(t *testing.T) {
 }
 
 func TestWakeDuringCloseTouchesNoDescriptor(t *testing.T) {
-	for range 300 {
+	for range 2000 {
 		p := newPoller(t)
 		number := p.waker.fd
 		var wakers sync.WaitGroup

@@ -1,0 +1,214 @@
+package engine
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsreactor/nsreactor/poller"
+)
+
+// batchCase is a batch to be ordered.
+type batchCase struct {
+	cells  []*cell
+	events []batchEvent
+	at     *Namespace // where the thread is
+}
+
+func (c *batchCase) endpoint(cell int, anywhere bool) *endpoint {
+	return &endpoint{cell: c.cells[cell], anywhere: anywhere}
+}
+
+func randomBatch(r *rand.Rand, cells []*cell) *batchCase {
+	c := &batchCase{cells: cells}
+	for range r.IntN(40) {
+		ep := c.endpoint(r.IntN(len(cells)), r.IntN(4) == 0)
+		e := batchEvent{link: -1, ready: poller.Readiness(len(c.events))}
+		if r.IntN(5) == 0 {
+			e.listener = &listener{ep: ep}
+		} else {
+			e.conn = &Conn{ep: ep}
+		}
+		c.events = append(c.events, e)
+	}
+	if at := r.IntN(len(cells) + 1); at < len(cells) {
+		c.at = cells[at].ns
+	}
+	return c
+}
+
+// order puts the events through a batch, which may be one that was used before.
+func (c *batchCase) order(b *batch, policy SwitchPolicy) []int32 {
+	b.events, b.order, b.cells, b.next = b.events[:0], b.order[:0], b.cells[:0], 0
+	for _, e := range c.events {
+		b.add(e, policy)
+	}
+	b.orderCells(c.at)
+	return b.order
+}
+
+func (c *batchCase) check(t *testing.T, order []int32) {
+	t.Helper()
+	if sorted := slices.Sorted(slices.Values(order)); len(sorted) != len(c.events) || len(slices.Compact(sorted)) != len(c.events) {
+		t.Fatalf("order %v of %d events: not every one once", order, len(c.events))
+	}
+	var switches int
+	distinct := make(map[*Namespace]bool)
+	here, last := c.at, int32(-1)
+	needy := false
+	for _, i := range order {
+		ep := c.events[i].endpoint()
+		if ep.anywhere {
+			if needy {
+				t.Fatalf("order %v: event %d, which needs no namespace, comes after some that do", order, i)
+			}
+		} else {
+			if !needy {
+				needy, last = true, -1
+			}
+			if ep.cell.ns != here {
+				switches++
+				here, last = ep.cell.ns, -1
+			}
+			distinct[ep.cell.ns] = true
+		}
+		if i <= last {
+			t.Fatalf("order %v: %d comes after %d; the kernel had it otherwise", order, i, last)
+		}
+		last = i
+	}
+	want := len(distinct)
+	if distinct[c.at] {
+		want-- // it is where the thread is
+	}
+	if switches != want {
+		t.Fatalf("order %v makes %d switches, %d would do", order, switches, want)
+	}
+	for _, cell := range c.cells {
+		if cell.first >= 0 {
+			t.Fatal("a bucket was left behind for the next batch")
+		}
+	}
+}
+
+func TestBatchOrder(t *testing.T) {
+	for seed := range uint64(500) {
+		r := rand.New(rand.NewPCG(seed, 4))
+		cells := make([]*cell, 1+r.IntN(6))
+		for i := range cells {
+			cells[i] = unitCell(nil)
+		}
+		var b batch
+		for range 10 { // the same batch and cells again, as a loop does
+			c := randomBatch(r, cells)
+			c.check(t, c.order(&b, SwitchOnChange))
+			if t.Failed() {
+				t.Fatalf("seed %d", seed)
+			}
+		}
+	}
+}
+
+// The baseline keeps the kernel's order: it switches for every event anyway.
+func TestBatchOrderOfSwitchAlways(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 5))
+	cells := []*cell{unitCell(nil), unitCell(nil), unitCell(nil)}
+	var b batch
+	for range 100 {
+		c := randomBatch(r, cells)
+		order := c.order(&b, SwitchAlways)
+		if len(order) != len(c.events) || !slices.IsSorted(order) {
+			t.Fatalf("order %v of %d events", order, len(c.events))
+		}
+	}
+}
+
+// collect drops what the table does not know and skips the waker's event.
+func TestCollectDropsStaleEvents(t *testing.T) {
+	l := unitLoop(t, Config{Loops: 1})
+	add := func() (fd int, c *Conn) {
+		fd, err := unix.Eventfd(1, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+		unitMust(t, err)
+		t.Cleanup(func() { closeSocket(fd) })
+		c = unitConn(l, fd)
+		unitMust(t, l.poller.Add(fd, c.token, poller.Readable))
+		return fd, c
+	}
+	_, kept := add()
+	_, gone := add()
+	_, replaced := add()
+	l.table.drop(gone.token)
+	l.table.drop(replaced.token)
+	l.table.put(new(Conn), nil) // takes the slot, not the token
+	unitMust(t, l.poller.Wake())
+
+	events, err := l.poller.Wait(0)
+	unitMust(t, err)
+	if len(events) != 4 {
+		t.Fatalf("the poller says %d events", len(events))
+	}
+	l.collect(events)
+	if len(l.batch.events) != 1 || l.batch.events[0].conn != kept || !l.batch.events[0].ready.Readable() {
+		t.Errorf("collected %+v", l.batch.events)
+	}
+	if n := l.stats.stale.load(); n != 2 {
+		t.Errorf("%d stale events were counted, want 2", n)
+	}
+}
+
+func TestLightestLoop(t *testing.T) {
+	e := &Engine{}
+	for i := range 4 {
+		e.loops = append(e.loops, &loop{eng: e, index: i})
+	}
+	for _, c := range []struct {
+		loads      [4]int64
+		from, want int
+	}{
+		{[4]int64{0, 0, 0, 0}, 0, 1}, // among equals, the next
+		{[4]int64{0, 0, 0, 0}, 3, 0},
+		{[4]int64{1, 2, 2, 2}, 0, 0}, // oneself
+		{[4]int64{5, 4, 3, 2}, 0, 3},
+		{[4]int64{5, 4, 3, 3}, 2, 3},
+		{[4]int64{1, 1, 1, 0}, 3, 3},
+	} {
+		for i, l := range e.loops {
+			l.load.Store(c.loads[i])
+		}
+		if got := e.lightest(e.loops[c.from]); got.index != c.want {
+			t.Errorf("loads %v, asked by %d: loop %d, want %d", c.loads, c.from, got.index, c.want)
+		}
+	}
+}
+
+func TestCellListsItsConnections(t *testing.T) {
+	r := rand.New(rand.NewPCG(6, 6))
+	l := &loop{}
+	c := unitCell(nil)
+	var want []*Conn
+	for range 1000 {
+		if len(want) == 0 || r.IntN(2) == 0 {
+			conn := new(Conn)
+			c.add(conn)
+			want = append(want, conn)
+		} else {
+			i := r.IntN(len(want))
+			c.remove(want[i])
+			if want[i].group != (connLinks{}) {
+				t.Fatal("a connection that was removed has neighbours")
+			}
+			want = slices.Delete(want, i, i+1)
+		}
+		got := l.connsOf(c)
+		if len(got) != len(want) || int(c.open.load()) != len(want) {
+			t.Fatalf("%d connections, counted %d, want %d", len(got), c.open.load(), len(want))
+		}
+		for _, conn := range got {
+			if !slices.Contains(want, conn) {
+				t.Fatal("a connection that was removed is listed")
+			}
+		}
+	}
+}
