@@ -6,12 +6,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What every event goes through allocates nothing. (What takes from the buffer
-// pool is in alloc_pool_test.go.)
+// What every event goes through allocates nothing. Reading and writing are in
+// alloc_norace_test.go.
 func TestNothingIsAllocated(t *testing.T) {
 	l := unitLoop(t, Config{Loops: 1})
 	a, b := unitPair(t)
-	defer closeSocket(b)
+	closeSocket(b)
 	ls, _ := unitListen(t, listenSpec{})
 	accept := new(acceptor).accept
 	conn := unitConn(l, a)
@@ -61,41 +61,9 @@ func TestNothingIsAllocated(t *testing.T) {
 			buf.discard(len(bytes))
 			buf.own()
 		},
-		"read and write": func() {
-			if n, e := writeSocket(b, bytes); n != len(bytes) || e != 0 {
-				t.Fatal(n, e)
-			}
-			if n, e := readSocket(a, scratch); n != len(bytes) || e != 0 {
-				t.Fatal(n, e)
-			}
-		},
-		"writev": func() {
-			if n, e := writeTwo(b, bytes, bytes); n != 2*len(bytes) || e != 0 {
-				t.Fatal(n, e)
-			}
-			if n, e := readSocket(a, scratch); n != 2*len(bytes) || e != 0 {
-				t.Fatal(n, e)
-			}
-		},
 		"accept": func() {
 			if _, e := accept(ls); e != unix.EAGAIN {
 				t.Fatal(e)
-			}
-		},
-		"read, echo, settle": func() {
-			if n, e := writeSocket(b, bytes); n != len(bytes) || e != 0 {
-				t.Fatal(n, e)
-			}
-			conn.in.lend(l.input)
-			n, _ := readSocket(a, conn.in.room(carryMax))
-			conn.in.fill(n)
-			l.tell(conn, func(_ Handler, c *Conn) {
-				p, _ := c.Next(-1)
-				_, _ = c.Write(p)
-			})
-			l.settle(conn)
-			if n, e := readSocket(b, scratch); n != len(bytes) || e != 0 {
-				t.Fatal(n, e)
 			}
 		},
 		"tasks": func() {
@@ -108,5 +76,4 @@ func TestNothingIsAllocated(t *testing.T) {
 			t.Errorf("%s: %v allocations", name, n)
 		}
 	}
-	_ = l.poller.Remove(a)
 }

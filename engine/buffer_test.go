@@ -101,22 +101,18 @@ func (m *bufferModel) check() {
 // it is not lent, and what is in the pool.
 func (m *bufferModel) scribble() {
 	if !slices.ContainsFunc(m.bufs[:], func(b buffer) bool { return b.lent }) {
-		fillWith(m.scratch, 0xee)
+		copy(m.scratch, garbage)
 	}
 	for size := minOwn; size <= 1<<14; size *= 2 {
 		one, two := byteslice.Get(size), byteslice.Get(size)
-		fillWith(one[:cap(one)], 0xee)
-		fillWith(two[:cap(two)], 0xee)
+		copy(one[:cap(one)], garbage)
+		copy(two[:cap(two)], garbage)
 		byteslice.Put(one)
 		byteslice.Put(two)
 	}
 }
 
-func fillWith(p []byte, with byte) {
-	for i := range p {
-		p[i] = with
-	}
-}
+var garbage = bytes.Repeat([]byte{0xee}, 1<<14)
 
 func (m *bufferModel) end() {
 	for i := range m.bufs {

@@ -154,12 +154,12 @@ func TestWakeAfterCloseTouchesNoDescriptor(t *testing.T) {
 }
 
 func TestWakeDuringCloseTouchesNoDescriptor(t *testing.T) {
-	for range 2000 {
+	for range 1000 {
 		p := newPoller(t)
 		number := p.waker.fd
 		var wakers sync.WaitGroup
 		var ready sync.WaitGroup
-		for range 4 {
+		for range 2 {
 			ready.Add(1)
 			wakers.Go(func() {
 				ready.Done()
