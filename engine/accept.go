@@ -131,7 +131,7 @@ func (l *loop) distribute(ls *listener, a accepted) {
 // adopt makes a connection of an accepted socket.
 func (l *loop) adopt(ep *endpoint, a accepted) {
 	cell := ep.cell
-	if cell.draining || l.stopping || l.eng.full(cell.ns) {
+	if cell.drained || l.stopping || l.eng.full(cell.ns) {
 		l.load.Add(-1)
 		l.reject(cell, a)
 		return
@@ -146,6 +146,9 @@ func (l *loop) adopt(ep *endpoint, a accepted) {
 		l.arm(c)
 	}
 	l.tell(c, onOpen)
+	if cell.draining {
+		l.tell(c, onDrain) // it was on its way here when the drain began
+	}
 	l.settle(c)
 }
 

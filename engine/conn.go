@@ -305,8 +305,8 @@ func (c *Conn) SetTimer(d time.Duration) {
 }
 
 // AsyncWrite is Write from any goroutine. p belongs to the engine until done
-// is called, which happens once and always: on the connection's loop with nil
-// when p has been queued or with the reason why not, or, when there is no loop
+// is called, which happens once and always: on the connection's loop, as by
+// Call, with nil when p has been queued or with the reason why not, or, when there is no loop
 // any more, at once with [ErrStopped]. done may be nil. Writes of one goroutine
 // keep their order.
 func (c *Conn) AsyncWrite(p []byte, done func(error)) {
@@ -333,8 +333,8 @@ func (c *Conn) Wake() {
 
 // Call runs f on the connection's loop, in its namespace as a callback would
 // be. Any goroutine may call it. It reports whether f will run: not if the
-// engine has stopped. If the connection closes first, f still runs, and finds
-// it closed.
+// engine has stopped. If the connection closes first, f still runs, with the
+// thread at home, and finds it closed.
 func (c *Conn) Call(f func(*Conn)) bool {
 	return c.loop.post(task{kind: taskCall, conn: c, call: f})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -156,16 +157,31 @@ func (ct *control) attach(ref nsctx.Ref) (*Namespace, error) {
 	if err != nil {
 		return nil, &Error{Op: "attach", Namespace: ref.Name(), Err: describeDescriptors(err)}
 	}
-	ns, err := ct.attachOpened(nsc, ref.Name(), ref.Path(), true)
+	path := watchable(ref.Path())
+	ns, err := ct.attachOpened(nsc, ref.Name(), path, true)
 	if err != nil {
 		return nil, err
 	}
-	if ref.Path() != "" {
-		if _, err := ct.watch(filepath.Dir(ref.Path()), nil); err != nil {
+	if path != "" {
+		if _, err := ct.watch(filepath.Dir(path), nil); err != nil {
 			ct.eng.log.Warn("cannot watch for the end of a namespace", "netns", ref.Name(), "err", err)
 		}
+		ct.awaitSight(path, ns, minSightWait)
 	}
 	return ns, nil
+}
+
+// watchable is a path whose end can be noticed, or "": what is in procfs goes
+// with its process, without an event.
+func watchable(path string) string {
+	if path == "" {
+		return ""
+	}
+	path = filepath.Clean(path)
+	if strings.HasPrefix(path, "/proc/") {
+		return ""
+	}
+	return path
 }
 
 // attachOpened attaches a namespace, or adds a name to it if it is attached
@@ -214,9 +230,15 @@ func (ct *control) label(ns *Namespace, name, path string) {
 		name = filepath.Base(path)
 	}
 	ns.addName(name)
-	if path == "" {
+	old := ct.byPath[path]
+	switch {
+	case path == "":
 		ns.kept = true
 		return
+	case old == ns:
+		return
+	case old != nil:
+		ct.vanish(path, old.id) // the name is another namespace's now, and the watch has not said so yet
 	}
 	ct.byPath[path] = ns
 	ns.paths++

@@ -105,6 +105,35 @@ func (ct *control) changed(d *directory, c nsctx.Change) {
 	}
 }
 
+// How long to wait before looking whether the watch has seen a name that was
+// attached by Attach: doubled each time.
+const (
+	minSightWait = 20 * time.Millisecond
+	maxSightWait = time.Second
+)
+
+// awaitSight makes sure that the end of a name will be noticed: either the
+// watch has seen the name by now, and will see it go, or it went before the
+// watch could see it.
+func (ct *control) awaitSight(path string, ns *Namespace, wait time.Duration) {
+	d := ct.dirs[filepath.Dir(path)]
+	if ct.byPath[path] != ns || d == nil || d.known[filepath.Base(path)] == ns.id {
+		return
+	}
+	if wait > minSightWait { // not at once: it has just been opened
+		nsc, err := nsctx.ByPath(path).Open()
+		if err != nil || nsc.ID() != ns.id {
+			ct.vanish(path, ns.id)
+		}
+		if err == nil {
+			_ = nsc.Close() // it was opened to be looked at
+		}
+	}
+	time.AfterFunc(wait, func() {
+		ct.post(func(ct *control) { ct.awaitSight(path, ns, min(2*wait, maxSightWait)) })
+	})
+}
+
 // missed drains what was attached by a path that was gone before the watch
 // began.
 func (ct *control) missed(d *directory) {

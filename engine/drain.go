@@ -18,6 +18,7 @@ func (l *loop) drain(c *cell, deadline int64) {
 		return
 	}
 	for _, ls := range c.listeners {
+		ls.spread = false // the other loops may be through with it
 		l.guard(func() { l.serveListener(ls) }) // those in the backlog have a connection, as they see it
 	}
 	c.draining = true
@@ -65,6 +66,7 @@ func (l *loop) endDrains() {
 			left = append(left, c)
 			continue
 		}
+		c.drained = true
 		l.timers.remove(&c.deadline)
 		l.evict(c.ns)
 		delete(l.cells, c.ns)

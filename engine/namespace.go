@@ -75,6 +75,7 @@ type cell struct {
 	conns       *Conn // a list
 	listeners   []*listener
 	draining    bool
+	drained     bool // reported: nothing of it may come here any more
 	deadline    timer
 
 	open, listening    counter

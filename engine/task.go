@@ -65,9 +65,12 @@ func (l *loop) runWrite(t task) {
 
 // runCall runs a handler's function as if it were a callback. Where the
 // namespace can't be entered it runs at home, with the connection closed: it
-// was promised to run.
+// was promised to run. For a connection that is closed already it runs at home
+// too, since the namespace may be waiting for this thread to be out of it.
 func (l *loop) runCall(c *Conn, f func(*Conn)) {
-	if err := l.enter(c.ep); err != nil {
+	if c.stage == stageClosed {
+		l.goHome()
+	} else if err := l.enter(c.ep); err != nil {
 		c.ep.cell.errors[ErrorSwitch].inc()
 		l.destroy(c, c.error("enter", err))
 		l.goHome()
