@@ -7,6 +7,8 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -104,6 +106,39 @@ func TestLesserGradeOnlyIfRefused(t *testing.T) {
 	}
 }
 
+func TestMountWakeLooksAtFreshFilesOnly(t *testing.T) {
+	n, err := newNames(t.TempDir(), WatchOptions{}.withDefaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var appeared []string
+	n.tell = func(c Change) {
+		_ = c.NS.Close()
+		appeared = append(appeared, c.Name)
+	}
+	for _, name := range []string{"fresh", "old"} {
+		path := filepath.Join(n.dir, name)
+		if err := os.WriteFile(path, nil, 0); err != nil {
+			t.Fatal(err)
+		}
+		n.check(name)
+		if err := errors.Join(os.Remove(path), os.Symlink("/proc/self/ns/net", path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old := n.plain["old"]
+	old.since = old.since.Add(-2 * freshTime)
+	n.plain["old"] = old
+	n.recheckFresh()
+	if !slices.Equal(appeared, []string{"fresh"}) {
+		t.Errorf("got %q", appeared)
+	}
+	n.scan()
+	if !slices.Equal(appeared, []string{"fresh", "old"}) {
+		t.Errorf("got %q", appeared)
+	}
+}
+
 // newNamespace makes a namespace that only its descriptor keeps.
 func newNamespace(t testing.TB) *Namespace {
 	t.Helper()
@@ -155,6 +190,28 @@ func TestTrackByNSID(t *testing.T) {
 		if err := errors.Join(r.Wait(ctx), second.Wait(ctx)); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+func TestTrackByNSIDHearsOnlyItsOwn(t *testing.T) {
+	ns, other := newNamespace(t), newNamespace(t)
+	r, err := ns.track(MethodNSID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	second, err := other.track(MethodNSID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	_ = other.Close()
+	if err := second.Wait(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	// The kernel sends to both sockets in the order of their binding.
+	if gone, err := r.Gone(); gone || err != nil {
+		t.Errorf("gone: %t, %v", gone, err)
 	}
 }
 

@@ -186,6 +186,30 @@ func TestWatcherFollowsRenamedLink(t *testing.T) {
 	w.expect(nsctx.Appeared, "y", tenant.NS.ID())
 }
 
+func TestWatcherLooksThroughLinksAgain(t *testing.T) {
+	lab := nstest.New(t)
+	a, b := lab.MustAddBare(t, "a"), lab.MustAddBare(t, "b")
+	dir := t.TempDir()
+	w := startWatch(t, dir, nsctx.WatchOptions{})
+	w.synced()
+	check(t, nsctx.RunLocked(func(th *nsctx.Thread) {
+		check(t, th.Enter(a.NS))
+		check(t, os.Symlink(fmt.Sprintf("/proc/self/task/%d/ns/net", th.TID()), filepath.Join(dir, "x")))
+		w.expect(nsctx.Appeared, "x", a.NS.ID())
+		check(t, os.Lchown(filepath.Join(dir, "x"), 0, 0)) // an event, but no change
+		check(t, os.Symlink(b.Path, filepath.Join(dir, "y")))
+		w.expect(nsctx.Appeared, "y", b.NS.ID())
+		check(t, th.Enter(b.NS))
+		check(t, lab.Alias("a", "wake")) // a mount, somewhere
+		w.expect(nsctx.Vanished, "x", a.NS.ID())
+		w.expect(nsctx.Appeared, "x", b.NS.ID())
+		check(t, os.Remove(filepath.Join(dir, "x")))
+		w.expect(nsctx.Vanished, "x", b.NS.ID())
+	}))
+	check(t, os.Remove(filepath.Join(dir, "y")))
+	w.expect(nsctx.Vanished, "y", b.NS.ID())
+}
+
 func TestWatcherSurvivesDirectory(t *testing.T) {
 	top := t.TempDir()
 	dir := filepath.Join(top, "deep", "netns")
@@ -200,6 +224,26 @@ func TestWatcherSurvivesDirectory(t *testing.T) {
 		check(t, lab.Close())
 		w.expect(nsctx.Vanished, "a", id)
 		check(t, os.RemoveAll(filepath.Join(top, "deep")))
+	}
+}
+
+func TestWatcherSurvivesDirectoryOfLinks(t *testing.T) {
+	lab := nstest.New(t)
+	tenant := lab.MustAddBare(t, "a")
+	top := t.TempDir()
+	dir := filepath.Join(top, "deep", "netns")
+	w := startWatch(t, dir, nsctx.WatchOptions{})
+	w.synced()
+	for range 50 {
+		check(t, os.MkdirAll(dir, 0o755))
+		check(t, os.Symlink(tenant.Path, filepath.Join(dir, "x")))
+		w.expect(nsctx.Appeared, "x", tenant.NS.ID())
+		check(t, os.Symlink(tenant.Path, filepath.Join(dir, "y")))
+		w.expect(nsctx.Appeared, "y", tenant.NS.ID())
+		check(t, os.Remove(filepath.Join(dir, "y")))
+		w.expect(nsctx.Vanished, "y", tenant.NS.ID())
+		check(t, os.RemoveAll(filepath.Join(top, "deep")))
+		w.expect(nsctx.Vanished, "x", tenant.NS.ID())
 	}
 }
 
@@ -245,9 +289,11 @@ func TestWatcherSeesDirectoryMountedOver(t *testing.T) {
 
 func TestWatcherSurvivesOverflow(t *testing.T) {
 	lab := nstest.New(t)
+	tenant := lab.MustAddBare(t, "a")
+	dir := t.TempDir()
 	var log records
 	hold, held := make(chan struct{}), make(chan struct{}, 1)
-	nw, err := nsctx.NewWatcher(lab.Dir(), nsctx.WatchOptions{Logger: slog.New(&log)})
+	nw, err := nsctx.NewWatcher(dir, nsctx.WatchOptions{Logger: slog.New(&log)})
 	check(t, err)
 	w := runWatch(t, nw, func(c nsctx.Change) {
 		if c.Kind == nsctx.Synced {
@@ -256,11 +302,11 @@ func TestWatcherSurvivesOverflow(t *testing.T) {
 		}
 	})
 	<-held
-	churn(t, lab.Path("noise"))
-	a := lab.MustAddBare(t, "a") // its events are among the lost
+	churn(t, filepath.Join(dir, "noise"))
+	check(t, os.Symlink(tenant.Path, filepath.Join(dir, "x"))) // not a mount, and its event is lost
 	close(hold)
 	w.synced()
-	w.expect(nsctx.Appeared, "a", a.NS.ID())
+	w.expect(nsctx.Appeared, "x", tenant.NS.ID())
 	if log.warnings.Load() == 0 {
 		t.Error("nothing has overflowed")
 	}
@@ -295,6 +341,14 @@ func TestWatcherIgnoresStaleFiles(t *testing.T) {
 		check(t, tenant.Delete())
 		w.expect(nsctx.Vanished, "a", id)
 	}
+	for range 3 {
+		tenant := lab.MustAddBare(t, "b")
+		id := tenant.NS.ID()
+		w.expect(nsctx.Appeared, "b", id)
+		check(t, unix.Unmount(tenant.Path, unix.MNT_DETACH)) // only a full look finds out
+		w.expect(nsctx.Vanished, "b", id)
+		check(t, tenant.Delete())
+	}
 	if n := log.infos.Load(); n != 1 {
 		t.Errorf("logged %d times", n)
 	}
@@ -313,9 +367,32 @@ func TestWatcherRejectsOnceAndTriesAgain(t *testing.T) {
 		t.Fatalf("got %s, %v", describe(c), c.Err)
 	}
 	w.synced()
-	touch(t, filepath.Join(dir, "other")) // no reason to say it again
+	check(t, os.Lchown(link, 0, 0)) // an event, but no reason to say it again
+	other := filepath.Join(dir, "y")
+	check(t, os.Symlink(tenant.Path, other))
+	w.expect(nsctx.Appeared, "y", tenant.NS.ID())
 	remove(t, link)
 	check(t, os.Symlink(tenant.Path, link))
+	w.expect(nsctx.Appeared, "x", tenant.NS.ID())
+}
+
+func TestWatcherTriesAgainWhenStarved(t *testing.T) {
+	lab := nstest.New(t)
+	tenant := lab.MustAddBare(t, "a")
+	dir := t.TempDir()
+	w := startWatch(t, dir, nsctx.WatchOptions{})
+	w.synced()
+	var limit unix.Rlimit
+	check(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
+	defer func() { check(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)) }()
+	// Not less than the three that poll(2) is given.
+	check(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: limit.Max}))
+	check(t, os.Symlink(tenant.Path, filepath.Join(dir, "x")))
+	c := w.next()
+	check(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
+	if c.Kind != nsctx.Rejected || c.Name != "x" || !errors.Is(c.Err, unix.EMFILE) {
+		t.Errorf("got %s, %v", describe(c), c.Err)
+	}
 	w.expect(nsctx.Appeared, "x", tenant.NS.ID())
 }
 

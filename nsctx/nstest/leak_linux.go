@@ -16,7 +16,7 @@ import (
 
 const (
 	// settleTime is how long what is on its way out may take.
-	settleTime = 3 * time.Second
+	settleTime = 2 * time.Second
 	// threadSlack is by how much the number of threads may grow. Go keeps the
 	// threads that blocking calls once needed, so that growth alone is no leak.
 	threadSlack = 256
