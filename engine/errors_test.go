@@ -106,7 +106,7 @@ func TestDescribeDescriptors(t *testing.T) {
 		}
 	}
 	for _, err := range []error{nil, io.EOF, unix.ENOBUFS} {
-		if got := describeDescriptors(err); got != err {
+		if got := describeDescriptors(err); !errors.Is(got, err) || errors.Is(got, ErrDescriptors) {
 			t.Errorf("%v has become %v", err, got)
 		}
 	}

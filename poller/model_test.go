@@ -66,7 +66,7 @@ func (m *model) step(op, which byte) {
 		}
 		e.registered = false
 	case 3, 4: // bytes arrive
-		if e.far.fd >= 0 && !e.half {
+		if e.far.fd >= 0 && !e.half && e.unread < 16 { // the socket takes so many
 			e.far.write("x")
 			e.unread++
 		}

@@ -163,7 +163,9 @@ func TestWakeDuringCloseTouchesNoDescriptor(t *testing.T) {
 			ready.Add(1)
 			wakers.Go(func() {
 				ready.Done()
-				for p.Wake() == nil {
+				var err error
+				for err == nil {
+					err = p.Wake()
 				}
 			})
 		}
