@@ -102,7 +102,8 @@ func paperID(fd int) (ID, error) {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return ID{}, os.NewSyscallError("fstat", err)
 	}
-	return ID{grade: GradePaper, id: st.Ino, dev: uint64(st.Dev), mtime: st.Mtim.Nano()}, nil
+	dev := uint64(st.Dev) //nolint:unconvert // 32 bits on some architectures
+	return ID{grade: GradePaper, id: st.Ino, dev: dev, mtime: st.Mtim.Nano()}, nil
 }
 
 // sameFile compares two open files. For two open namespaces that is exact: an

@@ -68,8 +68,9 @@ func newNames(dir string, opts WatchOptions) (*names, error) {
 	if err := unix.Fstat(home.fd, &st); err != nil {
 		return nil, os.NewSyscallError("fstat", err)
 	}
+	dev := uint64(st.Dev) //nolint:unconvert // 32 bits on some architectures
 	return &names{
-		dir: dir, opts: opts, nsfs: uint64(st.Dev), known: map[string]knownName{},
+		dir: dir, opts: opts, nsfs: dev, known: map[string]knownName{},
 		plain: map[string]plainName{}, rejected: map[string]string{},
 	}, nil
 }

@@ -90,7 +90,7 @@ func checkNetNS(fd int) error {
 	if err := unix.Fstatfs(fd, &fs); err != nil {
 		return os.NewSyscallError("fstatfs", err)
 	}
-	if int64(fs.Type) != unix.NSFS_MAGIC {
+	if int64(fs.Type) != unix.NSFS_MAGIC { //nolint:unconvert // 32 bits on some architectures
 		return fmt.Errorf("file system type %#x: %w", fs.Type, ErrNotNamespace)
 	}
 	nstype, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE)

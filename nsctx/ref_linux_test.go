@@ -44,7 +44,8 @@ func TestByNameLooksInRunNetns(t *testing.T) {
 
 func TestOpenRefusesWhatCannotBe(t *testing.T) {
 	for _, ref := range []nsctx.Ref{
-		{}, nsctx.ByName(""), nsctx.ByName("."), nsctx.ByName(".."), nsctx.ByName("a/b"), nsctx.ByName("a\x00"),
+		{},
+		nsctx.ByName(""), nsctx.ByName("."), nsctx.ByName(".."), nsctx.ByName("a/b"), nsctx.ByName("a\x00"),
 		nsctx.ByPath(""), nsctx.ByPath("/a\x00"), nsctx.ByPID(0), nsctx.ByPID(-1), nsctx.ByFD(-1),
 	} {
 		_, err := ref.Open()

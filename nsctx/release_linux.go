@@ -100,11 +100,11 @@ func (r *Release) try(method string, fd int) (err error) {
 // handleGone opens the namespace for an instant, if it is there.
 func handleGone(handle unix.FileHandle) (bool, error) {
 	fd, err := unix.OpenByHandleAt(unix.FD_NSFS_ROOT, handle, unix.O_RDONLY|unix.O_CLOEXEC)
-	switch {
-	case err == nil:
+	switch err { //nolint:errorlint // straight from the system call
+	case nil:
 		_ = unix.Close(fd)
 		return false, nil
-	case err == unix.ESTALE:
+	case unix.ESTALE:
 		return true, nil
 	default:
 		return false, os.NewSyscallError("open_by_handle_at", err)
