@@ -100,7 +100,7 @@ func (r *Release) try(method string, fd int) (err error) {
 // handleGone opens the namespace for an instant, if it is there.
 func handleGone(handle unix.FileHandle) (bool, error) {
 	fd, err := unix.OpenByHandleAt(unix.FD_NSFS_ROOT, handle, unix.O_RDONLY|unix.O_CLOEXEC)
-	switch err { //nolint:errorlint // straight from the system call
+	switch err {
 	case nil:
 		_ = unix.Close(fd)
 		return false, nil

@@ -82,7 +82,7 @@ func try(t *testing.T, name string) (code int, output string) {
 		uid = 1000
 	}
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), tryEnv+"="+name)
+	cmd.Env = append(os.Environ(), tryEnv+"="+name, "TMPDIR="+t.TempDir())
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: uid, HostID: os.Geteuid(), Size: 1}},
