@@ -14,6 +14,10 @@ type buffer struct {
 // minOwn is the smallest slice worth pooling, in bytes.
 const minOwn = 64
 
+// keepOwn is the size from which a slice is given up for a much smaller one, in
+// bytes: an idle connection must not sit on a megabyte for a single one.
+const keepOwn = 4 << 10
+
 func (b *buffer) len() int { return b.w - b.r }
 
 // bytes is all that is held; valid until the next room, append or own.
@@ -63,14 +67,14 @@ func (b *buffer) append(p []byte) {
 
 func (b *buffer) discard(n int) { b.r += n }
 
-// own ends the loan: what is left is kept in a slice of the buffer's own,
-// none if nothing is left.
+// own ends the loan: what is left is kept in a slice of the buffer's own that
+// is not much larger, none if nothing is left.
 func (b *buffer) own() {
-	switch {
-	case b.r == b.w:
+	switch held := b.len(); {
+	case held == 0:
 		b.reset()
-	case b.lent:
-		b.replace(b.len())
+	case b.lent, len(b.buf) > keepOwn && len(b.buf) > 8*held:
+		b.replace(held)
 	}
 }
 

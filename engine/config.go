@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 )
 
@@ -102,8 +104,9 @@ type Config struct {
 	// reset. Default: 10 s.
 	DrainTimeout time.Duration
 	// KeepAlive is the idle time before and between the probes of TCP
-	// keepalive; five unanswered ones end a connection. Negative: none.
-	// Default: 15 s. It is what notices that an interface was removed.
+	// keepalive, at most 32767 s; five unanswered ones end a connection.
+	// Negative: none. Default: 15 s. It is what notices that an interface was
+	// removed.
 	KeepAlive time.Duration
 	// UserTimeout is how long sent bytes may stay unacknowledged before the
 	// kernel gives a connection up (TCP_USER_TIMEOUT). Negative: the kernel's
@@ -126,9 +129,9 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.Loops, max(cpus, 1))
 	setDefault(&c.Backlog, 4096)
 	setDefault(&c.ReadChunk, 64<<10)
-	setDefault(&c.ReadBufferMax, 1<<20)
+	setDefault(&c.ReadBufferMax, max(1<<20, c.ReadChunk))
 	setDefault(&c.WriteHighWater, 64<<10)
-	setDefault(&c.WriteBufferMax, 64<<20)
+	setDefault(&c.WriteBufferMax, max(64<<20, c.WriteHighWater))
 	setDefault(&c.AcceptBudget, 64)
 	setDefault(&c.TaskBudget, 256)
 	setDefault(&c.LingerTimeout, 5*time.Second)
@@ -147,6 +150,10 @@ func (c Config) withDefaults() (Config, error) {
 }
 
 func (c Config) check() error {
+	return errors.Join(c.checkNumbers(), c.checkDurations())
+}
+
+func (c Config) checkNumbers() error {
 	for _, f := range []struct {
 		name     string
 		got      int
@@ -162,16 +169,43 @@ func (c Config) check() error {
 		{"WriteBufferMax", c.WriteBufferMax, c.WriteHighWater, 1 << 30},
 		{"AcceptBudget", c.AcceptBudget, 1, 1 << 20},
 		{"TaskBudget", c.TaskBudget, 1, 1 << 20},
-		{"IdleTimeout", int(c.IdleTimeout), 0, 1 << 62},
-		{"LingerTimeout", int(c.LingerTimeout), 1, 1 << 62},
-		{"DrainTimeout", int(c.DrainTimeout), 1, 1 << 62},
-		{"ParkTimeout", int(c.ParkTimeout), 1, 1 << 62},
-		{"StallAfter", int(c.StallAfter), 1, 1 << 62},
 		{"Switch", int(c.Switch), 0, int(SwitchAlways)},
 		{"Accept", int(c.Accept), 0, int(AcceptSpread)},
 	} {
 		if f.got < f.min || f.got > f.max {
 			return &Error{Op: "new", Err: fmt.Errorf("%w: %s is %d, not within %d to %d", ErrBadConfig, f.name, f.got, f.min, f.max)}
+		}
+	}
+	return nil
+}
+
+// The longest times that the kernel takes: TCP_KEEPIDLE ends at 32767 s, and
+// TCP_USER_TIMEOUT is an int of milliseconds.
+const (
+	maxKeepAlive   = 32767 * time.Second
+	maxUserTimeout = math.MaxInt32 * time.Millisecond
+)
+
+// longest is the longest time for everything else: 146 years, which two of can
+// be added.
+const longest time.Duration = 1 << 62
+
+func (c Config) checkDurations() error {
+	for _, f := range []struct {
+		name     string
+		got      time.Duration
+		min, max time.Duration
+	}{
+		{"IdleTimeout", c.IdleTimeout, 0, longest},
+		{"LingerTimeout", c.LingerTimeout, 1, longest},
+		{"DrainTimeout", c.DrainTimeout, 1, longest},
+		{"KeepAlive", c.KeepAlive, math.MinInt64, maxKeepAlive},
+		{"UserTimeout", c.UserTimeout, math.MinInt64, maxUserTimeout},
+		{"ParkTimeout", c.ParkTimeout, 1, longest},
+		{"StallAfter", c.StallAfter, 1, longest},
+	} {
+		if f.got < f.min || f.got > f.max {
+			return &Error{Op: "new", Err: fmt.Errorf("%w: %s is %v, not within %v to %v", ErrBadConfig, f.name, f.got, f.min, f.max)}
 		}
 	}
 	return nil

@@ -215,6 +215,7 @@ func (c *Conn) writeDirect(p []byte) (int, error) {
 	c.sent(n)
 	if e != 0 && !notReady(e) {
 		c.failed = c.writeError(e)
+		c.loop.markDirty(c)
 		return 0, c.failed
 	}
 	c.blocked = n < queued+len(p)
@@ -299,7 +300,7 @@ func (c *Conn) SetIdleTimeout(d time.Duration) {
 func (c *Conn) SetTimer(d time.Duration) {
 	c.timerAt = 0
 	if d > 0 {
-		c.timerAt = c.loop.eng.clock() + int64(d)
+		c.timerAt = later(c.loop.eng.clock(), int64(d))
 	}
 	c.loop.arm(c)
 }

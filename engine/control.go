@@ -263,7 +263,7 @@ func (ct *control) vanish(path string, id nsctx.ID) {
 	ns.paths--
 	ns.removeName(filepath.Base(path))
 	if ns.paths == 0 && !ns.kept {
-		ct.drain(ns, ct.eng.clock()+int64(ct.eng.cfg.DrainTimeout), true)
+		ct.drain(ns, later(ct.eng.clock(), int64(ct.eng.cfg.DrainTimeout)), true)
 	}
 }
 

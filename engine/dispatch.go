@@ -85,7 +85,7 @@ func (e *batchEvent) endpoint() *endpoint {
 // that the thread is in first.
 func (b *batch) orderCells(at *Namespace) {
 	for i, cell := range b.cells {
-		if cell.ns == at {
+		if cell.ns == at || at == nil && cell.ns.home {
 			b.cells[0], b.cells[i] = cell, b.cells[0]
 			break
 		}

@@ -18,7 +18,7 @@ func (l *loop) drain(c *cell, deadline int64) {
 		return
 	}
 	for _, ls := range c.listeners {
-		ls.spread = false // the other loops may be through with it
+		ls.spread = false                       // the other loops may be through with it
 		l.guard(func() { l.serveListener(ls) }) // those in the backlog have a connection, as they see it
 	}
 	c.draining = true
@@ -27,10 +27,8 @@ func (l *loop) drain(c *cell, deadline int64) {
 	for _, conn := range l.connsOf(c) {
 		l.guard(func() { l.drainConn(conn) })
 	}
-	if c.conns != nil {
-		c.deadline.fire = func(l *loop) { l.cutOff(c) }
-		l.timers.set(&c.deadline, deadline)
-	}
+	c.deadline.fire = func(l *loop) { l.cutOff(c) }
+	l.timers.set(&c.deadline, deadline)
 }
 
 // connsOf is a copy of the list, which callbacks change.

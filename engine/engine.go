@@ -165,7 +165,7 @@ func (e *Engine) Detach(ctx context.Context, ns *Namespace) error {
 // drainDeadline is when a drain that starts now has to end, in the engine's
 // clock.
 func (e *Engine) drainDeadline(ctx context.Context) int64 {
-	deadline := e.clock() + int64(e.cfg.DrainTimeout)
+	deadline := later(e.clock(), int64(e.cfg.DrainTimeout))
 	if t, ok := ctx.Deadline(); ok {
 		deadline = min(deadline, e.clockAt(t))
 	}

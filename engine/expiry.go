@@ -25,7 +25,7 @@ func (c *Conn) idleDue() int64 {
 	if c.idleAfter == 0 {
 		return 0
 	}
-	return c.moved + c.idleAfter
+	return later(c.moved, c.idleAfter)
 }
 
 // lingerDue is when a closing connection will have made no progress for too
@@ -34,7 +34,7 @@ func (c *Conn) lingerDue() int64 {
 	if c.stage == stageOpen {
 		return 0
 	}
-	return c.moved + int64(c.loop.eng.cfg.LingerTimeout)
+	return later(c.moved, int64(c.loop.eng.cfg.LingerTimeout))
 }
 
 // runTimers fires what is due. The clock is read once, so that a timer that is

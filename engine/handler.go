@@ -16,8 +16,8 @@ type Handler interface {
 	// OnOpen is the first callback of every connection.
 	OnOpen(c *Conn)
 	// OnData says that bytes have arrived since it was last called, or that
-	// reading was resumed while some were left: Peek, Next, Discard and Read
-	// give them. What is not consumed stays.
+	// reading was resumed while some were left: Peek, Next and Discard give
+	// them. What is not consumed stays.
 	OnData(c *Conn)
 	// OnReadEOF says that the peer sends no more (it has shut down its half).
 	// Replies can still be written; Close ends the connection when they are

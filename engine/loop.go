@@ -36,7 +36,7 @@ type loop struct {
 	accept  func(fd int) (accepted, errno) // accept4(2); tests put failures here
 	input   []byte                         // scratch that reads go to
 	output  []byte                         // scratch that a callback's writes go to
-	outLent bool                           // output is some connection's
+	outLent *Conn                          // whose output it is for now
 	now     int64                          // the engine's clock at the start of the turn
 
 	batch   batch
@@ -135,7 +135,7 @@ func (l *loop) survive() {
 		return
 	}
 	l.eng.log.Error("a handler ended its loop's goroutine; going on with another", "loop", l.index)
-	l.outLent = false
+	l.outLent, l.at = nil, nil
 	go func() { _ = l.start() }()
 }
 

@@ -59,9 +59,16 @@ func (m *mailbox) post(t task) (wake, ok bool) {
 	return m.sleeping.Load() && m.sleeping.CompareAndSwap(true, false), true
 }
 
+// keepTasks is how large a slice may be that is used again: what a flood has
+// grown goes back to the collector.
+const keepTasks = 4096
+
 // take swaps the waiting tasks for an empty slice, which take will return
 // after the next call.
 func (m *mailbox) take(empty []task) []task {
+	if cap(empty) > keepTasks {
+		empty = nil
+	}
 	m.mu.Lock()
 	tasks := m.tasks
 	m.tasks = empty[:0]

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"strconv"
 	"time"
 	"unsafe"
 
@@ -52,7 +53,12 @@ func addrPort(raw *unix.RawSockaddrAny) netip.AddrPort {
 		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), networkOrder(&sa.Port))
 	case unix.AF_INET6:
 		sa := (*unix.RawSockaddrInet6)(unsafe.Pointer(raw))
-		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), networkOrder(&sa.Port))
+		addr := netip.AddrFrom16(sa.Addr).Unmap()
+		if sa.Scope_id != 0 {
+			// A number, not a name: names are the namespace's own.
+			addr = addr.WithZone(strconv.FormatUint(uint64(sa.Scope_id), 10))
+		}
+		return netip.AddrPortFrom(addr, networkOrder(&sa.Port))
 	}
 	return netip.AddrPort{}
 }
@@ -103,7 +109,12 @@ func setReset(fd int) {
 // after close(2): TCP_USER_TIMEOUT, tcp(7). Such an orphan keeps its namespace
 // alive for 100 s otherwise, if the peer is unreachable.
 func setUserTimeout(fd int, d time.Duration) {
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, milliseconds(d))
+}
+
+// milliseconds rounds up: 0 would mean the kernel's default.
+func milliseconds(d time.Duration) int {
+	return int((d + time.Millisecond - 1) / time.Millisecond)
 }
 
 // pendingError takes the socket's error: getsockopt(2), SO_ERROR.
@@ -194,7 +205,7 @@ func setListenOptions(fd, family int, spec listenSpec) error {
 			option{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 5})
 	}
 	if spec.timeout > 0 {
-		options = append(options, option{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(spec.timeout.Milliseconds())})
+		options = append(options, option{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, milliseconds(spec.timeout)})
 	}
 	for _, o := range options {
 		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {

@@ -63,7 +63,8 @@ func (l *loop) serveReadable(c *Conn) {
 		c.pause |= pausedByInput
 		return
 	}
-	n, e := readSocket(c.fd, c.in.room(carryMax))
+	room := c.in.room(carryMax)
+	n, e := readSocket(c.fd, room[:min(len(room), l.eng.cfg.ReadChunk)])
 	switch {
 	case n > 0:
 		c.in.fill(n)
@@ -143,9 +144,16 @@ func (l *loop) checkThread(c *Conn) {
 
 // lendOutput gives the running connection's first write the loop's scratch.
 func (l *loop) lendOutput(c *Conn) {
-	if c == l.running && !l.outLent && c.out.buf == nil {
+	if c == l.running && l.outLent == nil && c.out.buf == nil {
 		c.out.lend(l.output)
-		l.outLent = true
+		l.outLent = c
+	}
+}
+
+// takeOutput takes the scratch back, if the connection has it.
+func (l *loop) takeOutput(c *Conn) {
+	if l.outLent == c {
+		l.outLent = nil
 	}
 }
 
@@ -163,11 +171,9 @@ func (l *loop) settle(c *Conn) {
 		l.destroy(c, c.failed)
 		return
 	}
-	if c.out.lent {
-		l.outLent = false
-	}
 	c.out.own()
 	c.in.own()
+	l.takeOutput(c)
 	l.watermarks(c)
 	if c.out.len() == 0 && c.finWanted && !l.sayFin(c) {
 		return
@@ -296,11 +302,9 @@ func (l *loop) destroy(c *Conn, err error) {
 	c.ep.cell.remove(c)
 	l.stats.conns.dec()
 	l.load.Add(-1)
-	if c.out.lent {
-		l.outLent = false
-	}
 	c.in.reset()
 	c.out.reset()
+	l.takeOutput(c)
 	if c.ep.cell.draining {
 		setUserTimeout(c.fd, orphanTimeout)
 	}

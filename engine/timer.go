@@ -1,5 +1,7 @@
 package engine
 
+import "math"
+
 // timer is an entry in a loop's heap of timers. It lives inside what it times
 // and belongs to one loop.
 type timer struct {
@@ -7,6 +9,14 @@ type timer struct {
 	index int   // in the heap, plus 1; 0 is not armed
 	conn  *Conn
 	fire  func(*loop) // when there is no connection
+}
+
+// later is a time plus a duration, at most the end of time.
+func later(when, d int64) int64 {
+	if sum := when + d; sum >= when {
+		return sum
+	}
+	return math.MaxInt64
 }
 
 // timers is a binary heap, the earliest first. Timers are armed lazily: one
