@@ -70,7 +70,7 @@ func ExampleEngine_Stats() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer eng.Shutdown(context.Background())
+	defer func() { _ = eng.Shutdown(context.Background()) }()
 	if _, err := eng.Attach(nsctx.Home()); err != nil {
 		log.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func ExampleEngine_Handle() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer eng.Shutdown(context.Background())
+	defer func() { _ = eng.Shutdown(context.Background()) }()
 	fmt.Println(eng.Handle("tcp", 70000, shout{}))
 	fmt.Println(eng.Handle("sctp", 7000, shout{}))
 	// Output:
