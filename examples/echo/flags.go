@@ -34,8 +34,10 @@ const (
 	modeAlways    = "always"
 )
 
-// maxDemo keeps a demonstration to what a laptop does in seconds.
-const maxDemo = 1000
+// maxDemo keeps a demonstration to what the kernel's defaults allow: the table of
+// neighbours, of which each namespace takes two, has 1024 places for all
+// namespaces of the machine together (net.ipv4.neigh.default.gc_thresh3).
+const maxDemo = 250
 
 var (
 	// errHelp asks for the usage text.
@@ -57,7 +59,7 @@ func (c *config) flags() *flag.FlagSet {
 		"any, never, as an echo needs no namespace;\n"+
 		"always, in and back for each event, to measure by")
 	fs.StringVar(&c.admin, "admin", "", "`address` of the admin endpoint, such as 127.0.0.1:9100 or unix:/run/echo.sock; '' is none")
-	fs.IntVar(&c.demo, "demo", 0, "make `N` namespaces with one address and show that all are served, 1 to 1000; takes seconds")
+	fs.IntVar(&c.demo, "demo", 0, "make `N` namespaces with one address and show that all are served, 1 to 250; takes seconds")
 	fs.BoolVar(&c.verbose, "v", false, "log debug messages")
 	return fs
 }

@@ -15,8 +15,9 @@ import (
 const (
 	// roundSize is how many messages a client has on their way at once.
 	roundSize = 8
-	// patience is how long a client waits for a reply.
-	patience = 10 * time.Second
+	// patience is how long a client waits for a reply; only a hang meets it, on a
+	// machine however busy.
+	patience = 30 * time.Second
 )
 
 // errWrong is a reply that is not the one that is due: of another namespace,

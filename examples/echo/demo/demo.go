@@ -39,7 +39,7 @@ var ErrInterrupted = errors.New("interrupted")
 
 // limit bounds what takes milliseconds: a namespace being served, one being let
 // go of, the engine's end.
-const limit = 15 * time.Second
+const limit = 30 * time.Second
 
 // show is a demonstration while it runs.
 type show struct {
@@ -145,26 +145,27 @@ func (s *show) serve(context.Context) error {
 	return nil
 }
 
-// gatherCrowds connects to several tenants at once.
+// gatherCrowds connects to several tenants at once, until one can't be reached.
 func (s *show) gatherCrowds(ctx context.Context) error {
-	crowds, errs := make([]*crowd, len(s.tenants)), make([]error, len(s.tenants))
-	var dialing sync.WaitGroup
-	var next atomic.Int64
+	var (
+		crowds  = make([]*crowd, len(s.tenants))
+		errs    = make([]error, len(s.tenants))
+		next    atomic.Int64
+		failed  atomic.Bool
+		dialing sync.WaitGroup
+	)
 	for range runtime.GOMAXPROCS(0) {
 		dialing.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(crowds)); i = next.Add(1) - 1 {
-				crowds[i], errs[i] = s.gather(ctx, s.tenants[i])
+			for i := next.Add(1) - 1; i < int64(len(crowds)) && !failed.Load(); i = next.Add(1) - 1 {
+				if crowds[i], errs[i] = s.gather(ctx, s.tenants[i]); errs[i] != nil {
+					failed.Store(true)
+				}
 			}
 		})
 	}
 	dialing.Wait()
-	if err := errors.Join(errs...); err != nil {
-		for _, c := range crowds {
-			if c != nil {
-				c.hangUp()
-			}
-		}
-		return err
+	if failed.Load() {
+		return errors.Join(errs...) // ctx will end, and with it all connections
 	}
 	s.crowds = crowds
 	for _, c := range crowds {
