@@ -22,9 +22,11 @@ func allowedCPUs() []int {
 	return cpus
 }
 
-// pinThread binds the calling thread to a CPU: sched_setaffinity(2).
-func pinThread(cpu int) error {
+// pinThread binds the calling thread to CPUs: sched_setaffinity(2).
+func pinThread(cpus ...int) error {
 	var set unix.CPUSet
-	set.Set(cpu)
+	for _, cpu := range cpus {
+		set.Set(cpu)
+	}
 	return os.NewSyscallError("sched_setaffinity", unix.SchedSetaffinity(0, &set))
 }

@@ -95,7 +95,11 @@ func (ct *control) changed(d *directory, c nsctx.Change) {
 		delete(d.known, c.Name)
 		ct.vanish(full, c.ID)
 	case nsctx.Rejected:
-		if d.wants(c.Name) {
+		switch {
+		case c.Name == "":
+			ct.countAttachError()
+			ct.eng.log.Warn("directory of namespaces can't be read", "dir", d.path, "err", c.Err)
+		case d.wants(c.Name):
 			ct.countAttachError()
 			ct.eng.log.Warn("namespace can't be opened", "netns", c.Name, "err", c.Err)
 		}

@@ -395,6 +395,17 @@ func (l *loop) post(t task) bool {
 	return ok
 }
 
+// unpin makes the thread one like the others again: what the Go scheduler runs
+// on it later, and the child processes started from it, would be confined too.
+func (l *loop) unpin() {
+	if l.cpu < 0 {
+		return
+	}
+	if err := pinThread(allowedCPUs()...); err != nil {
+		l.eng.log.Error("cannot unpin loop", "loop", l.index, "err", err)
+	}
+}
+
 // finish ends the loop: no connection is left by now but those that it cuts
 // off here, and no task is left without its answer.
 func (l *loop) finish() {
@@ -408,6 +419,7 @@ func (l *loop) finish() {
 	l.settleDirty()
 	l.reap()
 	l.goHome()
+	l.unpin()
 	l.publish()
 	l.turnAt.Store(0)
 	if err := l.poller.Close(); err != nil {

@@ -17,7 +17,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/nsreactor/nsreactor/engine"
 	"github.com/nsreactor/nsreactor/handlers"
@@ -77,10 +76,8 @@ func attach(eng *engine.Engine, cfg config) error {
 }
 
 // untilSignal ends at the first signal that asks the process to end; the second
-// ends it. When the program runs as nstest.Reexec's child, one Ctrl-C reaches it
-// twice, from the terminal and through its parent: that is one.
+// ends it.
 func untilSignal() context.Context {
-	const same = 300 * time.Millisecond
 	signal.Ignore(syscall.SIGPIPE) // who reads along may go, the program stays
 	ending := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // by nohup(1)
@@ -90,14 +87,11 @@ func untilSignal() context.Context {
 	signal.Notify(signals, ending...)
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
-		first, at := <-signals, time.Now()
+		<-signals
 		cancel()
-		for s := range signals {
-			if s != first || time.Since(at) > same {
-				fmt.Fprintln(os.Stderr, "echo: second signal, not waiting any longer")
-				os.Exit(1)
-			}
-		}
+		<-signals
+		fmt.Fprintln(os.Stderr, "echo: second signal, not waiting any longer")
+		os.Exit(1)
 	}()
 	return ctx
 }

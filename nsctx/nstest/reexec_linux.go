@@ -99,6 +99,8 @@ func childAttr() *syscall.SysProcAttr {
 		GidMappings:                []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}},
 		GidMappingsEnableSetgroups: false,
 		Pdeathsig:                  syscall.SIGKILL,
+		// In a group of its own it gets a terminal's signals once, from here.
+		Setpgid: true,
 	}
 }
 
