@@ -69,18 +69,19 @@ type endpoint struct {
 // cell is a namespace's part on one loop. The loop writes it; the counters may
 // be read by all.
 type cell struct {
-	ns *Namespace
+	// What every message touches comes first, to lie in one cache line.
+	ns                *Namespace
+	first, last       int32 // the bucket of the batch being ordered; first is -1 when empty
+	bytesIn, bytesOut counter
 
-	first, last int32 // the bucket of the batch being ordered; first is -1 when empty
-	conns       *Conn // a list
-	listeners   []*listener
-	draining    bool
-	drained     bool // reported: nothing of it may come here any more
-	deadline    timer
+	conns     *Conn // a list
+	listeners []*listener
+	draining  bool
+	drained   bool // reported: nothing of it may come here any more
+	deadline  timer
 
 	open, listening    counter
 	accepted, rejected counter
-	bytesIn, bytesOut  counter
 	errors             [errorKinds]counter
 }
 
