@@ -411,3 +411,38 @@ func TestInputIsPutTogether(t *testing.T) {
 		}
 	}
 }
+
+// Pain 9 and 11 together: one read brings no more than ReadChunk, however much
+// room a growing buffer has and however much waits, and so a full buffer is
+// over ReadBufferMax by less than that.
+func TestReadChunkBoundsEveryRead(t *testing.T) {
+	cfg := Config{ReadChunk: 16 << 10, ReadBufferMax: 600 << 10}
+	opened := make(chan *Conn, 1)
+	before, most := 0, 0 // the loop's
+	s := startServer(t, cfg, hooks{
+		open: func(c *Conn) { opened <- c },
+		data: func(c *Conn) {
+			most = max(most, c.Buffered()-before)
+			before = c.Buffered()
+		},
+	})
+	client := s.dial()
+	c := await(t, opened, "a connection")
+	var sender sync.WaitGroup
+	sender.Go(func() { _, _ = client.Write(make([]byte, 4<<20)) })
+	awaitUntil(t, "the buffer is full", func() bool {
+		full := false
+		onConn(t, c, func(c *Conn) { full = c.pause&pausedByInput != 0 })
+		return full
+	})
+	onConn(t, c, func(c *Conn) {
+		if most > cfg.ReadChunk {
+			t.Errorf("one read brought %d bytes, want %d at most", most, cfg.ReadChunk)
+		}
+		if c.Buffered() >= cfg.ReadBufferMax+cfg.ReadChunk {
+			t.Errorf("%d bytes are held, want less than %d", c.Buffered(), cfg.ReadBufferMax+cfg.ReadChunk)
+		}
+	})
+	c.CloseNow()
+	awaitAll(t, &sender, "the client")
+}

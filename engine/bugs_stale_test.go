@@ -91,7 +91,7 @@ func TestStaleTokenIsCountedAndReachesNobody(t *testing.T) {
 	a := await(t, opened, "the first connection")
 	stale := a.token
 	a.CloseNow()
-	await(t, ended, "its end")
+	_ = await(t, ended, "its end")
 
 	client := s.dial()
 	b := await(t, opened, "the second connection")
@@ -239,7 +239,7 @@ func TestDescriptorIsStillOursInOnClose(t *testing.T) {
 			client := s.dial()
 			conn := await(t, opened, "OnOpen")
 			end.end(client, conn)
-			await(t, ended, "OnClose")
+			_ = await(t, ended, "OnClose")
 			fd := -1
 			s.onLoop(0, func(*loop) { fd = conn.fd })
 			if fd != -1 {
@@ -285,7 +285,7 @@ func TestClosedConnLeavesItsNumberAlone(t *testing.T) {
 		var number int
 		onConn(t, c, func(c *Conn) { number = c.fd })
 		c.CloseNow()
-		await(t, ended, "its end")
+		_ = await(t, ended, "its end")
 		s.onLoop(0, func(*loop) {}) // its turn is over: the number is free
 		other, ok := squat(t, number)
 		if !ok {
@@ -488,7 +488,7 @@ func TestDuplicateOfAClosedConnDoesNotFire(t *testing.T) {
 	onConn(t, c, func(c *Conn) { dup = c.Context().(int) })
 	defer unix.Close(dup)
 	c.CloseNow()
-	await(t, ended, "its end")
+	_ = await(t, ended, "its end")
 	// The duplicate keeps the connection up: now it becomes readable, for good.
 	client.send([]byte("anybody there?"))
 	awaitUntil(t, "the duplicate is readable", func() bool {

@@ -132,6 +132,9 @@ func startBare(t testing.TB, cfg Config, handlers ...Handler) *testServer {
 	for _, l := range s.stats().Listeners {
 		s.ports = append(s.ports, l.Port)
 	}
+	for i := range s.loops {
+		s.onLoop(i, func(*loop) {}) // the listeners are the loops' now
+	}
 	return s
 }
 
