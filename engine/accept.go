@@ -146,10 +146,10 @@ func (l *loop) adopt(ep *endpoint, a accepted) {
 		l.arm(c)
 	}
 	l.tell(c, onOpen)
-	if cell.draining {
-		l.tell(c, onDrain) // it was on its way here when the drain began
-	}
 	l.settle(c)
+	if cell.draining {
+		l.drainConn(c) // it was on its way here when the drain began
+	}
 }
 
 // reject resets a connection that is over a limit or too late.

@@ -32,18 +32,20 @@ type Conn struct {
 	dirty      bool // on the loop's list of connections to settle
 	wantData   bool // call OnData again without new bytes
 	wantSpace  bool // call OnWritable
+	drainTold  bool // OnDrain was called
 
 	moved   int64 // when bytes last moved, in the engine's clock
 	in, out buffer
 	failed  error // a write failed inside a callback: close when it returns
 	context any
 
-	peer      netip.AddrPort
-	timer     timer
-	timerAt   int64     // SetTimer's; 0 is none
-	deadline  int64     // SetDeadline's
-	idleAfter int64     // a duration
-	group     connLinks // the other connections of its namespace on this loop
+	peer        netip.AddrPort
+	timer       timer
+	timerAt     int64     // SetTimer's; 0 is none
+	deadline    int64     // SetDeadline's
+	idleAfter   int64     // a duration
+	kernelHolds int       // bytes not acknowledged when lingering was last looked at
+	group       connLinks // the other connections of its namespace on this loop
 }
 
 type connLinks struct{ prev, next *Conn }

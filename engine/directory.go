@@ -62,14 +62,16 @@ func (ct *control) widen(d *directory, globs []string) {
 		return
 	}
 	for name := range d.known {
-		if full := filepath.Join(d.path, name); d.wants(name) && ct.byPath[full] == nil {
+		if full := filepath.Join(d.path, name); matches(globs, name) && ct.byPath[full] == nil {
 			ct.retryAttach(d, name, 0)
 		}
 	}
 }
 
-func (d *directory) wants(name string) bool {
-	return slices.ContainsFunc(d.globs, func(glob string) bool {
+func (d *directory) wants(name string) bool { return matches(d.globs, name) }
+
+func matches(globs []string, name string) bool {
+	return slices.ContainsFunc(globs, func(glob string) bool {
 		ok, err := path.Match(glob, name)
 		return ok && err == nil
 	})

@@ -17,18 +17,23 @@ func (l *loop) drain(c *cell, deadline int64) {
 		}
 		return
 	}
+	c.draining = true
+	l.drains = append(l.drains, c)
+	c.deadline.fire = func(l *loop) { l.cutOff(c) }
+	l.timers.set(&c.deadline, deadline)
+	l.goOnDraining(c)
+}
+
+// goOnDraining is the rest of drain, from wherever it was left.
+func (l *loop) goOnDraining(c *cell) {
 	for _, ls := range c.listeners {
 		ls.spread = false                       // the other loops may be through with it
 		l.guard(func() { l.serveListener(ls) }) // those in the backlog have a connection, as they see it
 	}
-	c.draining = true
-	l.drains = append(l.drains, c)
 	l.unlisten(c)
 	for _, conn := range l.connsOf(c) {
 		l.guard(func() { l.drainConn(conn) })
 	}
-	c.deadline.fire = func(l *loop) { l.cutOff(c) }
-	l.timers.set(&c.deadline, deadline)
 }
 
 // connsOf is a copy of the list, which callbacks change.
@@ -40,7 +45,12 @@ func (l *loop) connsOf(c *cell) []*Conn {
 	return conns
 }
 
+// drainConn tells a connection of the drain, once.
 func (l *loop) drainConn(c *Conn) {
+	if c.drainTold {
+		return
+	}
+	c.drainTold = true
 	l.show(c.ep)
 	l.tell(c, onDrain)
 	l.settle(c)
@@ -60,7 +70,7 @@ func (l *loop) cutOff(c *cell) {
 func (l *loop) endDrains() {
 	left := l.drains[:0]
 	for _, c := range l.drains {
-		if c.conns != nil {
+		if c.conns != nil || c.listeners != nil {
 			left = append(left, c)
 			continue
 		}

@@ -266,6 +266,8 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 func (e *Engine) shutdown(ctx context.Context) error {
 	reset := -int(e.drainResets())
 	deadline := e.drainDeadline(ctx)
+	ctx, cancel := context.WithDeadline(ctx, e.epoch.Add(time.Duration(deadline)))
+	defer cancel()
 	if e.control.running() {
 		var cleared <-chan struct{}
 		if err := e.control.do(func(ct *control) { cleared = ct.drainAll(deadline) }); err != nil {
@@ -277,6 +279,10 @@ func (e *Engine) shutdown(ctx context.Context) error {
 	e.stopBackground()
 	e.control.stop()
 	e.workers.Wait()
+	for _, ns := range e.Namespaces() { // those that a blocked loop has something of
+		ns.closeHandle()
+		e.control.letGo(ns, false)
+	}
 	reset += int(e.drainResets())
 	errs := []error{stuck}
 	if err := e.home.Close(); err != nil {

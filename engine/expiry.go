@@ -62,6 +62,11 @@ func (l *loop) expire(c *Conn, now int64) {
 	case is(c.deadline):
 		l.expel(c, ErrorDeadline, ErrDeadline)
 	case is(c.lingerDue()):
+		if l.peerTakes(c) {
+			c.moved = now
+			l.arm(c)
+			return
+		}
 		l.expel(c, ErrorLinger, ErrLinger)
 	case is(c.idleDue()):
 		l.expel(c, ErrorIdle, ErrIdle)
@@ -75,6 +80,14 @@ func (l *loop) expire(c *Conn, now int64) {
 	default:
 		l.arm(c)
 	}
+}
+
+// peerTakes reports whether a closing connection's peer has taken some of what
+// the kernel still holds for it, since this was asked last.
+func (l *loop) peerTakes(c *Conn) bool {
+	before := c.kernelHolds
+	c.kernelHolds = unacknowledged(c.fd)
+	return c.kernelHolds > 0 && (before == 0 || c.kernelHolds < before)
 }
 
 // expel resets a connection and counts why.

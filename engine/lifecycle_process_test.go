@@ -28,6 +28,7 @@ import (
 var processes = map[string]func(dir string) error{
 	"unprivileged": unprivileged,
 	"descriptors":  fewDescriptors,
+	"unlocked":     unlocked,
 }
 
 const (

@@ -58,6 +58,8 @@ type loop struct {
 	published nsctx.ThreadStats
 	unshown   int // turns since the thread's counters were published
 	stopping  bool
+	finished  bool
+	revived   bool // on a new goroutine, in the middle of a turn
 	stopped   chan struct{}
 
 	mail    mailbox
@@ -120,23 +122,48 @@ func (l *loop) run(t *nsctx.Thread, started chan<- error) {
 			l.eng.log.Warn("cannot pin loop", "loop", l.index, "cpu", l.cpu, "err", err)
 		}
 	}
+	for range lockDepth {
+		runtime.LockOSThread()
+	}
 	started <- nil
 	defer l.survive()
+	if l.revived {
+		l.pickUp()
+	}
 	for !l.stopping {
 		l.turn()
 	}
 	l.finish()
 }
 
+// lockDepth is how many calls of runtime.UnlockOSThread too many a loop's
+// handlers may make before the loop comes loose from its thread.
+const lockDepth = 64
+
 // survive goes on with the loop on a new thread if a handler has ended its
 // goroutine with runtime.Goexit, which no recover can stop.
 func (l *loop) survive() {
-	if l.stopping {
+	if l.finished {
 		return
 	}
 	l.eng.log.Error("a handler ended its loop's goroutine; going on with another", "loop", l.index)
-	l.outLent, l.at = nil, nil
-	go func() { _ = l.start() }()
+	l.outLent, l.at, l.revived = nil, nil, true
+	go func() {
+		if err := l.start(); err != nil {
+			l.eng.fail(fmt.Errorf("loop %d: cannot go on: %w", l.index, err))
+		}
+	}()
+}
+
+// pickUp does what the turn that was cut short has left undone. Its events the
+// poller will tell again, its tasks and timers are where they were.
+func (l *loop) pickUp() {
+	l.revived = false
+	for _, c := range l.drains {
+		l.goOnDraining(c)
+	}
+	l.settleDirty()
+	l.reap()
 }
 
 func (l *loop) turn() {
@@ -334,6 +361,7 @@ func (l *loop) recoverHandler() {
 	l.eng.log.Error("handler panicked; its connection is closed", "netns", c.ep.cell.ns.Name(), "port", c.ep.svc.port,
 		"peer", c.peer, "panic", value, "stack", string(stack))
 	l.guard(func() { l.destroy(c, err) })
+	l.leave()
 }
 
 // markDirty has a connection settled at the end of the turn, unless that
@@ -413,7 +441,10 @@ func (l *loop) finish() {
 		l.cutOff(cell)
 	}
 	l.runTimers()
-	for _, t := range append(append([]task(nil), l.tasks...), l.mail.close()...) {
+	l.tasks = append(l.tasks, l.mail.close()...)
+	for len(l.tasks) > 0 {
+		t := l.tasks[0]
+		l.tasks = l.tasks[1:]
 		l.guard(func() { l.refuse(t) })
 	}
 	l.settleDirty()
@@ -424,6 +455,10 @@ func (l *loop) finish() {
 	l.turnAt.Store(0)
 	if err := l.poller.Close(); err != nil {
 		l.eng.log.Error("closing poller", "loop", l.index, "err", err)
+	}
+	l.finished = true
+	for range lockDepth {
+		runtime.UnlockOSThread()
 	}
 	close(l.stopped)
 }

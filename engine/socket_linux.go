@@ -117,6 +117,16 @@ func milliseconds(d time.Duration) int {
 	return int((d + time.Millisecond - 1) / time.Millisecond)
 }
 
+// unacknowledged is how many bytes the kernel holds that the peer has not
+// acknowledged: ioctl(2), SIOCOUTQ, tcp(7).
+func unacknowledged(fd int) int {
+	n, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
 // pendingError takes the socket's error: getsockopt(2), SO_ERROR.
 func pendingError(fd int) error {
 	e, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)

@@ -56,6 +56,12 @@ func (l *loop) serveReadable(c *Conn) {
 		l.throwAway(c)
 		return
 	}
+	if c.wantData {
+		l.tellLeftovers(c) // before there is more, or the end
+		if c.pause != 0 || c.failed != nil {
+			return
+		}
+	}
 	switch held := c.in.len(); {
 	case held <= carryMax:
 		c.in.lend(l.input)
@@ -257,20 +263,29 @@ func (l *loop) unregister(c *Conn) {
 
 // serveAgain makes the callbacks that were put off.
 func (l *loop) serveAgain(c *Conn) {
-	space, data := c.wantSpace, c.wantData
-	c.wantSpace, c.wantData = false, false
 	if c.stage != stageOpen || c.failed != nil {
 		return
 	}
 	l.show(c.ep)
-	if space {
+	if c.wantSpace {
+		c.wantSpace = false
 		l.tell(c, onWritable)
 	}
-	if data && c.in.len() > 0 && c.pause == 0 {
-		l.tell(c, onData)
+	if c.wantData {
+		l.tellLeftovers(c)
 	}
 	l.settle(c)
 	l.leave()
+}
+
+// tellLeftovers calls OnData for bytes that were left unread before a pause, if
+// it is over. That they fill the buffer is no reason not to: only the handler
+// can make room.
+func (l *loop) tellLeftovers(c *Conn) {
+	c.wantData = false
+	if c.in.len() > 0 && c.pause&^pausedByInput == 0 {
+		l.tell(c, onData)
+	}
 }
 
 // shut starts an orderly close.
