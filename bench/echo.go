@@ -43,7 +43,7 @@ func runEcho(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	spaces, err := newNamespaces(o.mostNamespaces())
 	if err != nil {
 		return err

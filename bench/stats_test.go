@@ -41,8 +41,10 @@ func TestRatioComparesWithinARound(t *testing.T) {
 func TestSummarizeSeparatesCellsAndServers(t *testing.T) {
 	c := cell{shape{2, 3}, 64, 1}
 	trial := func(server string, c cell, round int, cpu float64) result {
-		return result{Server: server, Shape: c.shape.String(), Size: c.size, Depth: c.depth, Round: round, CPUMicros: cpu,
-			Load: loadReport{Rate: 1000}}
+		return result{
+			Server: server, Shape: c.shape.String(), Size: c.size, Depth: c.depth, Round: round, CPUMicros: cpu,
+			Load: loadReport{Rate: 1000},
+		}
 	}
 	results := []result{
 		trial("floor", c, 0, 10), trial("mine", c, 0, 12), trial("floor", c, 1, 20), trial("mine", c, 1, 22),

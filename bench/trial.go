@@ -132,8 +132,7 @@ func (r *runner) startServer(ctx context.Context, s server, c cell) (*serverProc
 	case <-time.After(startPatience):
 	}
 	_ = p.cmd.Process.Kill()
-	<-p.exited
-	return nil, errors.Join(ctx.Err(), fmt.Errorf("not ready: %q", p.stderr.String()))
+	return nil, errors.Join(ctx.Err(), fmt.Errorf("not ready, ended: %w: %q", <-p.exited, p.stderr.String()))
 }
 
 // path is where a program is.
@@ -153,8 +152,7 @@ func (p *serverProcess) stop() (counters, error) {
 	case err = <-p.exited:
 	case <-time.After(stopPatience):
 		_ = p.cmd.Process.Kill()
-		<-p.exited
-		err = errors.New("SIGTERM did not end it")
+		err = fmt.Errorf("SIGTERM did not end it: %w", <-p.exited)
 	}
 	if err != nil {
 		return out, err

@@ -185,7 +185,7 @@ func TestUnreadDataSurvivesThePeersEnd(t *testing.T) {
 	} {
 		t.Run(end.name, func(t *testing.T) {
 			data := pattern(12, end.size)
-			opened, all := make(chan *Conn, 1), make(chan []byte, 1)
+			opened, all, ended := make(chan *Conn, 1), make(chan []byte, 1), make(chan error, 1)
 			var got []byte // the loop's
 			s := startServer(t, Config{}, hooks{
 				open: func(c *Conn) { c.Pause(); opened <- c },
@@ -197,11 +197,7 @@ func TestUnreadDataSurvivesThePeersEnd(t *testing.T) {
 					all <- got
 					c.Close()
 				},
-				closed: func(_ *Conn, err error) {
-					if err != nil {
-						t.Errorf("the connection ended with %v", err)
-					}
-				},
+				closed: func(_ *Conn, err error) { ended <- err },
 			})
 			client := s.dial()
 			c := await(t, opened, "a connection")
@@ -213,6 +209,9 @@ func TestUnreadDataSurvivesThePeersEnd(t *testing.T) {
 			s.mustBeQuiet(0, "a paused connection's peer has ended")
 			c.Call((*Conn).Resume)
 			wantSame(t, await(t, all, "OnReadEOF"), data)
+			if err := await(t, ended, "OnClose"); err != nil {
+				t.Errorf("the connection ended with %v", err)
+			}
 			_ = client.Close()
 		})
 	}
