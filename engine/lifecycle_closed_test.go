@@ -142,7 +142,7 @@ func stray(t *testing.T, policy engine.SwitchPolicy, in string) {
 	id := bad.NS.ID()
 	ns := attached(t, eng, id)
 	c := call(t, bad, "tcp")
-	lead(t, eng, ns, c, in)
+	lead(t, eng, w, ns, c, in)
 	_, _ = c.rest()
 	_ = c.Close()
 	eventually(t, "OnClose", func() bool { return len(w.endings(id)) == 1 })
@@ -167,7 +167,7 @@ func stray(t *testing.T, policy engine.SwitchPolicy, in string) {
 }
 
 // lead has one callback called.
-func lead(t *testing.T, eng *engine.Engine, ns *engine.Namespace, c *caller, to string) {
+func lead(t *testing.T, eng *engine.Engine, w *witness, ns *engine.Namespace, c *caller, to string) {
 	t.Helper()
 	switch to {
 	case "OnOpen":
@@ -176,7 +176,8 @@ func lead(t *testing.T, eng *engine.Engine, ns *engine.Namespace, c *caller, to 
 	case "OnReadEOF", "OnClose":
 		must(t, c.Conn.(interface{ CloseWrite() error }).CloseWrite())
 	case "OnWritable":
-		say(t, c, "flood 4194304\n")
+		say(t, c, "flood\n")
+		eventually(t, "the kernel takes no more", func() bool { return w.count("flood", ns.ID()) > 0 })
 	case "OnWake":
 		say(t, c, "wake\n")
 	case "OnTimer":

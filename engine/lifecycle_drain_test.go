@@ -82,8 +82,10 @@ func TestDeleteDrains(t *testing.T) {
 		}
 		_ = c.Close()
 	}
-	eventually(t, "the others are closed", func() bool { return len(w.endings(id)) == len(callers)-1 })
-	if s := ns.Snapshot(); s.State != engine.StateDraining || s.Holds.Listeners != 0 || s.Holds.Conns != 1 || !s.Holds.Ours() {
+	eventually(t, "both loops have drained", func() bool {
+		return len(w.endings(id)) == len(callers)-1 && ns.Snapshot().Holds.Listeners == 0
+	})
+	if s := ns.Snapshot(); s.State != engine.StateDraining || s.Holds.Conns != 1 || !s.Holds.Ours() {
 		t.Errorf("with one connection left: %v, %+v", s.State, s.Holds)
 	}
 	if _, err := peer.Dial(hanging(t), "tcp", lifePort); !errors.Is(err, syscall.ECONNREFUSED) {
@@ -195,8 +197,8 @@ func TestParkedLoopsAreEvicted(t *testing.T) {
 			first, second := call(t, tenant, "tcp"), call(t, tenant, "tcp")
 			for _, c := range []*caller{first, second} {
 				c.expect(t, mode.line, tenant.NS.ID().String())
-				_ = c.Close()
 			}
+			_, _ = first.Close(), second.Close() // not before both are accepted, or they might share a loop
 			eventually(t, "both loops are parked", func() bool {
 				s := ns.Snapshot()
 				return s.Conns == 0 && slices.Equal(s.Holds.ParkedLoops, []int{0, 1})

@@ -148,7 +148,7 @@ func homeID(t testing.TB) nsctx.ID {
 //	switches     how many setns(2) calls the loop has made
 //	where        where the thread is
 //	enter        the same, after Conn.Enter
-//	flood N      N bytes, then "writable" from OnWritable
+//	flood        more bytes than the kernel takes, then "writable" from OnWritable
 //	stay         "ok"; OnDrain is then ignored
 //	farewell N   "ok"; OnDrain then writes N bytes before it closes
 //
@@ -174,6 +174,9 @@ type guest struct {
 	stay     bool
 	farewell int
 }
+
+// floodUnsent is well above the default high-water mark.
+const floodUnsent = 1 << 20
 
 func (w *witness) note(c *engine.Conn, callback string) nsctx.ID {
 	at, id := here(), c.Namespace().ID()
@@ -242,7 +245,11 @@ func (w *witness) obey(c *engine.Conn, line string) {
 		}
 		w.say(c, here().String())
 	case "flood":
-		_, _ = c.Write(zeros(rest))
+		for c.Unsent() <= floodUnsent {
+			_, _ = c.Write(make([]byte, floodUnsent))
+		}
+		_, _ = c.Write([]byte{'\n'})
+		w.note(c, "flood")
 	case "stay":
 		g.stay = true
 		w.say(c, "ok")
