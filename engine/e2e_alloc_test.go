@@ -150,7 +150,9 @@ func TestIdleConnectionsAreSmall(t *testing.T) {
 			got += n
 		}
 	}
-	if each := (heap() - before) / n; each > idleLimit {
+	each := (heap() - before) / n
+	t.Logf("an idle connection costs %d bytes of heap", each)
+	if each > idleLimit {
 		t.Errorf("a connection that has talked costs %d bytes, want %d at most", each, idleLimit)
 	}
 }
