@@ -20,8 +20,8 @@ import (
 func TestTimersFireUnderSignals(t *testing.T) {
 	timer, ended := make(chan struct{}), make(chan error, 1)
 	s := startServer(t, Config{}, hooks{
-		open:   func(c *Conn) { c.SetTimer(30 * time.Millisecond) },
-		timer:  func(c *Conn) { close(timer); c.SetDeadline(time.Now().Add(30 * time.Millisecond)) },
+		open:   func(c *Conn) { c.SetTimer(300 * time.Millisecond) },
+		timer:  func(c *Conn) { close(timer); c.SetDeadline(time.Now().Add(300 * time.Millisecond)) },
 		closed: func(_ *Conn, err error) { ended <- err },
 	})
 	stop := make(chan struct{})

@@ -188,7 +188,7 @@ func TestUnreadDataSurvivesThePeersEnd(t *testing.T) {
 			opened, all, ended := make(chan *Conn, 1), make(chan []byte, 1), make(chan error, 1)
 			var got []byte // the loop's
 			s := startServer(t, Config{}, hooks{
-				open: func(c *Conn) { c.Pause(); opened <- c },
+				open: func(c *Conn) { opened <- c },
 				data: func(c *Conn) {
 					b, _ := c.Next(c.Buffered())
 					got = append(got, b...)
@@ -201,6 +201,7 @@ func TestUnreadDataSurvivesThePeersEnd(t *testing.T) {
 			})
 			client := s.dial()
 			c := await(t, opened, "a connection")
+			onConn(t, c, (*Conn).Pause) // a turn later: the poller knows it
 			client.send(data)
 			end.end(client)
 			if end.size == inKernel {
@@ -209,10 +210,10 @@ func TestUnreadDataSurvivesThePeersEnd(t *testing.T) {
 			s.mustBeQuiet(0, "a paused connection's peer has ended")
 			c.Call((*Conn).Resume)
 			wantSame(t, await(t, all, "OnReadEOF"), data)
+			_ = client.Close()
 			if err := await(t, ended, "OnClose"); err != nil {
 				t.Errorf("the connection ended with %v", err)
 			}
-			_ = client.Close()
 		})
 	}
 }
@@ -225,7 +226,7 @@ func TestUnreadDataSurvivesAHangup(t *testing.T) {
 	opened, all := make(chan *Conn, 1), make(chan []byte, 1)
 	var got []byte
 	s := startServer(t, Config{}, hooks{
-		open: func(c *Conn) { c.Pause(); c.CloseWrite(); opened <- c },
+		open: func(c *Conn) { opened <- c },
 		data: func(c *Conn) {
 			b, _ := c.Next(c.Buffered())
 			got = append(got, b...)
@@ -237,12 +238,12 @@ func TestUnreadDataSurvivesAHangup(t *testing.T) {
 	})
 	client := s.dial()
 	c := await(t, opened, "a connection")
+	onConn(t, c, (*Conn).Pause) // a turn later: the poller knows it
+	c.CloseWrite()
 	client.wantEOF()
 	client.send(data)
 	_ = client.Close()
-	awaitUntil(t, "both halves are down", func() bool {
-		return tcpState(t, c) != unix.BPF_TCP_ESTABLISHED && waiting(t, c) == len(data)
-	})
+	awaitUntil(t, "both halves are down", func() bool { return tcpState(t, c) == unix.BPF_TCP_CLOSE })
 	s.mustBeQuiet(0, "a paused connection has hung up")
 	c.Call((*Conn).Resume)
 	wantSame(t, await(t, all, "OnReadEOF"), data)
