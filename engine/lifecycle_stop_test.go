@@ -86,7 +86,8 @@ func change(eng *engine.Engine, lab *nstest.Lab, name string) (err error) {
 	case err != nil:
 		return err
 	}
-	if err := ask(tenant, "tcp"); err == nil && ns.State() == engine.StateReleased {
+	gone := ns.State() == engine.StateReleased
+	if err := ask(tenant, "tcp"); err == nil && gone {
 		return errors.New("served after its release")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), hang)
