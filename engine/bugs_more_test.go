@@ -231,3 +231,80 @@ func TestGoexitInTheLastOnClose(t *testing.T) {
 	}
 	await(t, s.loops[0].stopped, "the end of the loop")
 }
+
+// A drain gives those in the backlog their turn, since they have a
+// connection as they see it. All of them: not only as many as AcceptBudget
+// lets in at a time, and also those behind one whose OnOpen panics.
+func TestDrainEmptiesTheBacklog(t *testing.T) {
+	const n = 200
+	for _, panics := range []int{-1, 5} {
+		opened := 0 // the loop's
+		s := startServer(t, Config{AcceptBudget: 16}, hooks{open: func(c *Conn) {
+			opened++
+			if opened == panics {
+				panic(errBoom)
+			}
+			_, _ = c.Write([]byte("hi"))
+		}})
+		release := s.hold(0)
+		fds := make([]int, n)
+		for i := range fds {
+			fd, err := rawDial(s.ports[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			fds[i] = fd
+		}
+		detached := make(chan error, 1)
+		go func() { detached <- s.Detach(soon(t), s.home) }()
+		awaitUntil(t, "the drain is on its way", func() bool { return s.Stats().Loops[0].Mailbox > 0 })
+		release()
+		served := 0
+		for _, fd := range fds {
+			got, err := unix.Read(fd, make([]byte, 4))
+			if got == 2 {
+				served++
+			} else if !errors.Is(err, unix.ECONNRESET) {
+				t.Errorf("read %d, %v", got, err)
+			}
+			_ = unix.Close(fd)
+		}
+		if err := await(t, detached, "Detach"); err != nil {
+			t.Error(err)
+		}
+		want := n
+		if panics > 0 {
+			want-- // the one whose handler panicked
+		}
+		if served != want {
+			t.Errorf("%d of %d in the backlog were served, want %d", served, n, want)
+		}
+	}
+}
+
+// A peer that has taken all that was left since lingering was last looked
+// at has made progress like one that has taken a part: it has LingerTimeout from
+// now to close its half. It is reset at once, with a reply it has not read yet
+// in its buffers.
+func TestLingerCountsTheLastBytes(t *testing.T) {
+	opened := make(chan *Conn, 1)
+	s := startServer(t, Config{LingerTimeout: time.Hour}, hooks{open: func(c *Conn) { opened <- c }})
+	client := s.dial()
+	c := await(t, opened, "a connection")
+	c.Close()
+	client.wantEOF()
+	awaitUntil(t, "all is acknowledged", func() bool {
+		held := 1
+		onConn(t, c, func(c *Conn) { held = unacknowledged(c.fd) })
+		return held == 0
+	})
+	onConn(t, c, func(c *Conn) {
+		c.kernelHolds = 1000 // as the last look had found
+		if !c.loop.peerTakes(c) {
+			t.Error("a peer that has taken the last 1000 bytes is said to have taken nothing")
+		}
+		if c.loop.peerTakes(c) {
+			t.Error("a peer that had nothing to take is said to have taken some")
+		}
+	})
+}

@@ -27,12 +27,26 @@ func (l *loop) drain(c *cell, deadline int64) {
 // goOnDraining is the rest of drain, from wherever it was left.
 func (l *loop) goOnDraining(c *cell) {
 	for _, ls := range c.listeners {
-		ls.spread = false                       // the other loops may be through with it
-		l.guard(func() { l.serveListener(ls) }) // those in the backlog have a connection, as they see it
+		ls.spread = false // the other loops may be through with it
+		l.emptyBacklog(ls)
 	}
 	l.unlisten(c)
 	for _, conn := range l.connsOf(c) {
 		l.guard(func() { l.drainConn(conn) })
+	}
+}
+
+// emptyBacklog accepts what waits, at most a backlog's worth: those in it have a
+// connection, as they see it.
+func (l *loop) emptyBacklog(ls *listener) {
+	cell := ls.ep.cell
+	taken := func() uint64 { return cell.accepted.load() + cell.rejected.load() }
+	for end := taken() + uint64(l.eng.cfg.Backlog); taken() < end; {
+		before := taken()
+		l.guard(func() { l.serveListener(ls) })
+		if taken() == before {
+			return
+		}
 	}
 }
 

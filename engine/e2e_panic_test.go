@@ -81,10 +81,12 @@ func testHandlerMishap(t *testing.T, m mishap) {
 	} {
 		t.Run(m.name+" in "+place.name, func(t *testing.T) {
 			opened, ended := make(chan *Conn, 1), make(chan error, 2)
+			dialled := make(chan struct{}) // a reset before that would make dial fail
 			h := place.hooks(func(*Conn) { m.do() })
 			misbehave := h.open
 			h.open = func(c *Conn) {
 				opened <- c
+				<-dialled
 				if misbehave != nil {
 					misbehave(c)
 				}
@@ -94,6 +96,7 @@ func testHandlerMishap(t *testing.T, m mishap) {
 			good := s.dialPort(s.ports[1])
 			good.roundTrip([]byte("before"))
 			bad := s.dial()
+			close(dialled)
 			place.bring(s, bad, await(t, opened, "OnOpen"))
 
 			err := await(t, ended, "OnClose")

@@ -87,7 +87,7 @@ func (l *loop) expire(c *Conn, now int64) {
 func (l *loop) peerTakes(c *Conn) bool {
 	before := c.kernelHolds
 	c.kernelHolds = unacknowledged(c.fd)
-	return c.kernelHolds > 0 && (before == 0 || c.kernelHolds < before)
+	return c.kernelHolds < before || before == 0 && c.kernelHolds > 0
 }
 
 // expel resets a connection and counts why.
@@ -96,7 +96,6 @@ func (l *loop) expel(c *Conn, kind ErrorKind, cause error) {
 		return
 	}
 	c.ep.cell.errors[kind].inc()
-	setReset(c.fd)
 	l.destroy(c, c.error("close", cause))
 	l.leave()
 }

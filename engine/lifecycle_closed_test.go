@@ -46,7 +46,7 @@ func failSwitch(t *testing.T, policy engine.SwitchPolicy, into string) {
 	ran := make(chan nsctx.ID, 1)
 	switch into {
 	case "OnOpen":
-		victim = call(t, bad, "tcp")
+		victim = callInVain(t, bad, "tcp")
 	case "OnData":
 		say(t, victim, "who\n")
 	case "OnReadEOF":
@@ -141,7 +141,7 @@ func stray(t *testing.T, policy engine.SwitchPolicy, in string) {
 	}
 	id := bad.NS.ID()
 	ns := attached(t, eng, id)
-	c := call(t, bad, "tcp")
+	c := callInVain(t, bad, "tcp")
 	lead(t, eng, w, ns, c, in)
 	_, _ = c.rest()
 	_ = c.Close()

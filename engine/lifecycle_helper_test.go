@@ -18,6 +18,7 @@ import (
 	"github.com/nsreactor/nsreactor/engine"
 	"github.com/nsreactor/nsreactor/nsctx"
 	"github.com/nsreactor/nsreactor/nsctx/nstest"
+	"golang.org/x/sys/unix"
 )
 
 // hang bounds what must happen some time. Only a hang meets it.
@@ -343,6 +344,21 @@ func newCaller(conn net.Conn) *caller {
 func call(t testing.TB, tenant *nstest.Tenant, network string) *caller {
 	t.Helper()
 	conn, err := tenant.Dial(hanging(t), network, lifePort)
+	must(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	return newCaller(conn)
+}
+
+// callInVain is call for a connection that may be reset before the caller has
+// noticed that it was made.
+func callInVain(t testing.TB, tenant *nstest.Tenant, network string) *caller {
+	t.Helper()
+	conn, err := tenant.Dial(hanging(t), network, lifePort)
+	if errors.Is(err, unix.ECONNRESET) {
+		mine, theirs := net.Pipe()
+		_ = theirs.Close()
+		conn, err = mine, nil
+	}
 	must(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	return newCaller(conn)

@@ -304,8 +304,8 @@ func (l *loop) shut(c *Conn) {
 	l.settle(c)
 }
 
-// destroy is the one way out of the table. The error is what OnClose gets. The
-// descriptor is closed when the turn is over.
+// destroy is the one way out of the table. The error is what OnClose gets, and
+// the peer gets a reset for it. The descriptor is closed when the turn is over.
 func (l *loop) destroy(c *Conn, err error) {
 	if c.stage == stageClosed {
 		return
@@ -320,7 +320,10 @@ func (l *loop) destroy(c *Conn, err error) {
 	c.in.reset()
 	c.out.reset()
 	l.takeOutput(c)
-	if c.ep.cell.draining {
+	switch {
+	case err != nil:
+		setReset(c.fd) // an orderly end would tell the peer that it has everything
+	case c.ep.cell.draining:
 		setUserTimeout(c.fd, orphanTimeout)
 	}
 	l.dead = append(l.dead, c.fd)

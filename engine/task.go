@@ -85,7 +85,6 @@ func (l *loop) runCall(c *Conn, f func(*Conn)) {
 
 func (l *loop) closeNow(c *Conn) {
 	if c.stage != stageClosed {
-		setReset(c.fd)
 		l.destroy(c, c.error("close", ErrClosedNow))
 	}
 }
