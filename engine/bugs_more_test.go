@@ -68,7 +68,13 @@ func TestResumeByAnotherConnDeliversBeforeEOF(t *testing.T) {
 	first := await(t, opened, "the source")
 	b := s.dialSmall(16 << 10)
 	second := await(t, opened, "the sink")
-	s.onLoop(0, func(*loop) { source, sink = first, second })
+	s.onLoop(0, func(*loop) {
+		source, sink = first, second
+		// Or the kernel might take all of a write, and there be no OnWritable.
+		if err := unix.SetsockoptInt(sink.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 64<<10); err != nil {
+			t.Error(err)
+		}
+	})
 	release := s.hold(0)
 	a.send([]byte("abcd"))
 	if err := a.CloseWrite(); err != nil {

@@ -36,7 +36,7 @@ func (ct *control) watch(dir string, globs []string) (<-chan struct{}, error) {
 	}
 	w, err := nsctx.NewWatcher(dir, nsctx.WatchOptions{Logger: ct.eng.log})
 	if err != nil {
-		return nil, &Error{Op: "watch", Err: err}
+		return nil, &Error{Op: "watch", Err: describeDescriptors(err)}
 	}
 	ctx, cancel := context.WithCancel(ct.eng.background)
 	d := &directory{path: dir, globs: globs, known: make(map[string]nsctx.ID), synced: make(chan struct{}), stop: cancel}
@@ -49,6 +49,11 @@ func (ct *control) watch(dir string, globs []string) (<-chan struct{}, error) {
 		})
 		if err != nil && !errors.Is(err, context.Canceled) {
 			ct.eng.log.Error("watching namespaces ended", "dir", dir, "err", err)
+			ct.post(func(ct *control) {
+				if ct.dirs[dir] == d {
+					delete(ct.dirs, dir) // so that a later Watch begins anew
+				}
+			})
 		}
 	})
 	return d.synced, nil
