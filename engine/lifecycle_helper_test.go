@@ -15,10 +15,11 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nsreactor/nsreactor/engine"
 	"github.com/nsreactor/nsreactor/nsctx"
 	"github.com/nsreactor/nsreactor/nsctx/nstest"
-	"golang.org/x/sys/unix"
 )
 
 // hang bounds what must happen some time. Only a hang meets it.
