@@ -74,7 +74,7 @@ type Config struct {
 	// MaxConnsPerNamespace limits those of one namespace; 0 is no limit.
 	MaxConnsPerNamespace int
 
-	// ReadChunk is how many bytes one read(2) of a connection may bring, and
+	// ReadChunk is how many bytes one recv(2) of a connection may bring, and
 	// so how many it may have a turn. Default: 64 KiB. Minimum: 4 KiB.
 	ReadChunk int
 	// ReadBufferMax is how many unread bytes are kept for a connection; above

@@ -235,7 +235,7 @@ func (c *Conn) queue(p []byte) {
 	c.loop.markDirty(c)
 }
 
-// flush sends what is queued: one write(2), and no second that would only say
+// flush sends what is queued: one send(2), and no second that would only say
 // EAGAIN.
 func (c *Conn) flush() error {
 	n, e := writeSocket(c.fd, c.out.bytes())

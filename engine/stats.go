@@ -149,8 +149,8 @@ const (
 	ErrorAcceptMemory                  // ENOBUFS, ENOMEM
 	ErrorAcceptAbort                   // ECONNABORTED, EPROTO: the peer left before accept4(2)
 	ErrorListen                        // a listener could not be made
-	ErrorRead                          // read(2) failed; a peer's reset counts here
-	ErrorWrite                         // write(2) failed
+	ErrorRead                          // recv(2) failed; a peer's reset counts here
+	ErrorWrite                         // send(2) failed
 	ErrorOverflow                      // a Write beyond Config.WriteBufferMax
 	ErrorSwitch                        // setns(2) failed
 	ErrorPanic                         // a handler panicked
