@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"math"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -291,17 +290,16 @@ func TestSteeredFollowsTheCPU(t *testing.T) {
 		for i, cpu := range cpus {
 			dialed := make(chan error, 1)
 			go func() {
-				// Never unlocked: the thread is pinned, and ends with the goroutine.
-				runtime.LockOSThread()
-				if err := pinThread(cpu); err != nil {
-					dialed <- err
-					return
-				}
-				fd, err := rawDial(s.ports[0])
-				if err == nil {
-					defer unix.Close(fd)
-				}
-				dialed <- err
+				dialed <- onThread(func() error {
+					if err := pinThread(cpu); err != nil {
+						return err
+					}
+					fd, err := rawDial(s.ports[0])
+					if err == nil {
+						_ = unix.Close(fd)
+					}
+					return err
+				})
 			}()
 			if err := await(t, dialed, "a client"); err != nil {
 				t.Fatal(err)

@@ -7,13 +7,13 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"slices"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nsreactor/nsreactor/nsctx"
 	"github.com/nsreactor/nsreactor/nsctx/nstest"
 )
 
@@ -261,34 +261,33 @@ func TestSteeringByCPU(t *testing.T) {
 // dialOn connects to the loopback from a thread on a CPU.
 func dialOn(t *testing.T, cpu, port int) int {
 	t.Helper()
-	type result struct {
-		fd  int
-		err error
-	}
-	done := make(chan result)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		if err := pinThread(cpu); err != nil {
-			done <- result{-1, err}
-			return
+	var fd int
+	unitMust(t, onThread(func() error {
+		err := pinThread(cpu)
+		if err != nil {
+			return err
 		}
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-		if err == nil {
-			err = unix.Connect(fd, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
+		if fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
+			return err
 		}
-		done <- result{fd, err}
-	}()
-	r := <-done
-	unitMust(t, r.err)
-	return r.fd
+		return unix.Connect(fd, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
+	}))
+	return fd
+}
+
+// onThread runs f on a thread that it may pin: not the process's main one, whose
+// CPUs the engine takes for the process's.
+func onThread(f func() error) error {
+	var err error
+	e := nsctx.RunLocked(func(*nsctx.Thread) {
+		err = errors.Join(f(), pinThread(allowedCPUs()...))
+	})
+	return errors.Join(err, e)
 }
 
 func TestPinThread(t *testing.T) {
 	cpus := allowedCPUs()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+	unitMust(t, onThread(func() error {
 		for _, cpu := range cpus {
 			if err := pinThread(cpu); err != nil {
 				t.Error(err)
@@ -301,8 +300,8 @@ func TestPinThread(t *testing.T) {
 		if err := pinThread(1023); err == nil && !slices.Contains(cpus, 1023) {
 			t.Error("pinned to a CPU that is not there")
 		}
-	}()
-	unitFinish(t, done, "pinning")
+		return nil
+	}))
 	if now := allowedCPUs(); !slices.Equal(now, cpus) {
 		t.Errorf("one thread is pinned, and the process may use %v instead of %v", now, cpus)
 	}
