@@ -47,15 +47,20 @@ func TestResumeByAnotherConnDeliversBeforeEOF(t *testing.T) {
 	opened := make(chan *Conn, 2)
 	var source, sink *Conn // the loop's
 	var got atomic.Int64
-	ended := make(chan struct{})
+	var once sync.Once
+	wrote, ended := make(chan struct{}), make(chan struct{})
 	s := startServer(t, Config{}, hooks{
 		open: func(c *Conn) { opened <- c },
 		data: func(c *Conn) {
-			got.Add(int64(c.Discard(1)))
-			if c.Buffered() > 0 {
-				c.Pause()
+			for c.Buffered() > 0 {
+				got.Add(int64(c.Discard(1)))
 				_, _ = sink.Write(make([]byte, 8<<20))
+				if sink.Unsent() > c.loop.eng.cfg.WriteHighWater {
+					c.Pause() // the sink's OnWritable will come
+					break
+				}
 			}
+			once.Do(func() { close(wrote) })
 		},
 		writable: func(c *Conn) { source.Resume() },
 		closed: func(c *Conn, _ error) {
@@ -81,6 +86,7 @@ func TestResumeByAnotherConnDeliversBeforeEOF(t *testing.T) {
 		t.Fatal(err)
 	}
 	release()
+	await(t, wrote, "the first write, which is too much while nobody reads")
 	var reader sync.WaitGroup
 	reader.Go(func() { _, _ = io.Copy(io.Discard, b) })
 	await(t, ended, "the source's end")
