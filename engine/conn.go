@@ -97,6 +97,19 @@ func (c *Conn) LocalAddr() netip.AddrPort {
 	return addr
 }
 
+// Control calls f with the connection's descriptor, for socket options that the
+// engine has no word for: setsockopt(2), TCP_INFO of tcp(7). f must neither
+// read, write nor close it, and not keep it: the number is another's once the
+// connection is closed. On a closed connection f is not called; the error is
+// [ErrClosed].
+func (c *Conn) Control(f func(fd int)) error {
+	if c.fd < 0 {
+		return c.error("control", ErrClosed)
+	}
+	f(c.fd)
+	return nil
+}
+
 // Port is the port that the handler was registered for. Any goroutine may call
 // it.
 func (c *Conn) Port() int { return c.ep.svc.port }

@@ -416,3 +416,41 @@ func TestEnginesComeAndGo(t *testing.T) {
 	}
 	awaitUntil(t, "all descriptors are closed", func() bool { return len(openDescriptors(t)) <= before })
 }
+
+// Control lends the descriptor of an open connection, and none of a closed one,
+// whose number may be somebody else's by then.
+func TestControl(t *testing.T) {
+	conns := make(chan *Conn, 1)
+	protocols := make(chan int, 1)
+	closed := make(chan error, 1)
+	s := startServer(t, Config{}, hooks{
+		open: func(c *Conn) { conns <- c },
+		data: func(c *Conn) {
+			err := c.Control(func(fd int) {
+				protocol, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PROTOCOL)
+				if err != nil {
+					t.Error(err)
+				}
+				protocols <- protocol
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		},
+		closed: func(*Conn, error) { closed <- nil },
+	})
+	client := s.dial()
+	client.send([]byte("x"))
+	if got := await(t, protocols, "Control"); got != unix.IPPROTO_TCP {
+		t.Errorf("protocol %d, want TCP", got)
+	}
+	client.reset()
+	await(t, closed, "OnClose")
+	onConn(t, await(t, conns, "the connection"), func(c *Conn) {
+		err := c.Control(func(int) { t.Error("called with a descriptor of a closed connection") })
+		var e *Error
+		if !errors.Is(err, ErrClosed) || !errors.As(err, &e) || e.Op != "control" {
+			t.Errorf("closed: %v, want an *Error with ErrClosed", err)
+		}
+	})
+}
