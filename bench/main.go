@@ -1,32 +1,47 @@
-// Command bench measures echo servers against each other and against a floor in C.
+// Command bench measures nsreactor: against the paper's figures, against the paper's
+// other approaches, against today's servers and a floor in C, and against its own past.
 //
-//	go run . echo [-rounds 5] [-seconds 3] [-shapes 1x64,64x4] [-sizes 64] [-servers c-never,gonet]
+//	cd bench && go run . COMMAND [flags]
 //
-// README.md says what is measured and how. Where to start reading: plan.go has the
-// servers and the shapes, trial.go one measurement, echo.go the order of all of them,
-// summary.go what is made of the figures.
+// README.md says what each command measures and how. Where to start reading: the
+// command's package in internal/, then internal/trial, which most of them stand on.
 package main
 
 import (
 	"context"
-	"fmt"
-	"log"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/nsreactor/nsreactor/bench/internal/approaches"
+	"github.com/nsreactor/nsreactor/bench/internal/parallel"
+	"github.com/nsreactor/nsreactor/bench/internal/peers"
+	"github.com/nsreactor/nsreactor/bench/internal/regress"
+	"github.com/nsreactor/nsreactor/bench/internal/report"
+	"github.com/nsreactor/nsreactor/bench/internal/switching"
 )
 
+// commands are what the command line offers.
+type commands struct {
+	Switch     switching.Command  `cmd:"" help:"The paper's Figures 7 and 8: latency of a namespace switch by number of namespaces."`
+	Approaches approaches.Command `cmd:"" help:"The paper's three approaches: a process a namespace, a thread a namespace, nsreactor."`
+	Peers      peers.Command      `cmd:"" help:"Today's servers and a floor in C: throughput, CPU a request, latency, memory, accepts."`
+	Parallel   parallel.Command   `cmd:"" help:"One hot namespace on a device with several queues: loops against a thread a namespace."`
+	Regress    regress.Command    `cmd:"" help:"Ratios against a kept baseline; exits 1 on a regression."`
+	Report     report.Command     `cmd:"" help:"Makes the page docs/results of the newest results."`
+}
+
 func main() {
-	log.SetFlags(0)
-	log.SetPrefix("bench: ")
-	if len(os.Args) < 2 || os.Args[1] != "echo" {
-		fmt.Fprintln(os.Stderr, "usage: go run . echo [flags]; go run . echo -h lists them")
-		os.Exit(2)
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	err := runEcho(ctx, os.Args[2:])
+	defer stop()
+	var cli commands
+	parsed := kong.Parse(&cli, kong.Name("bench"), kong.ShortUsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Description("Measures nsreactor. Needs root (or CAP_SYS_ADMIN), gcc, and two CPUs that nothing else uses. "+
+			"Writes CSV, JSON and pictures into results/."))
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	err := parsed.Run()
 	stop()
-	if err != nil {
-		log.Fatal(err)
-	}
+	parsed.FatalIfErrorf(err)
 }

@@ -1,10 +1,11 @@
-// echo: an epoll echo server over many network namespaces, one thread, in C.
+// echo: an epoll echo server over many network namespaces, in C.
 //
 // It is the floor that other servers are measured against, so it does as little as
 // an honest server can: one recv(2) and one send(2) a message, level-triggered, and
 // no memory of a connection's own is touched unless its peer stops reading.
 //
-//   echo -m never|group|change|always -p PORT [-b BUFSIZE] [-e EVENTS] NETNS_PATH|@FILE...
+//   echo -m never|group|change|always -p PORT [-b BUFSIZE] [-e EVENTS] [-t THREADS] [-w MICROSECONDS]
+//        [-k echo|http] [-s SIZE] NETNS_PATH|@FILE...
 //
 // The modes differ in when the thread changes its namespace:
 //   never   not after start-up
@@ -12,13 +13,22 @@
 //   change  whenever the next event, in the kernel's order, is in another one
 //   always  into the namespace and back home, for every event
 //
+// With -t, thread i runs on CPU i with a poller and listeners of its own, and the kernel
+// spreads connections over the listeners of a port (SO_REUSEPORT). With -w it computes
+// that long for each message before it replies: rounds of a loop, calibrated at start-up
+// against the thread's CPU clock, so that no system call is added. A message has SIZE
+// bytes; without -s whatever one recv(2) brings is one. -k http answers each request's
+// head with a body of SIZE bytes.
+//
 // It prints "ready" on stderr and, at SIGTERM, its counters as a line of JSON.
 #define _GNU_SOURCE
 #include "netns.h"
+#include "work.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,6 +38,7 @@
 #include <unistd.h>
 
 #define MAX_NAMESPACES 65535
+#define MAX_THREADS 256
 
 // A token is epoll's user data: the descriptor, its namespace and what to do with it.
 // Nothing else is needed to serve a message.
@@ -49,25 +60,35 @@ struct pending {
 };
 
 static enum mode { NEVER, GROUP, CHANGE, ALWAYS } mode;
+static bool http;
 static struct namespaces spaces;
-static int here; // the namespace that the thread is in
-static int port = 0;
-static int poller;
-static struct epoll_event *events;
-static int max_events = 1024;
-static char *buffer;
-static size_t buffer_size = 64 << 10;
-static struct pending *pending; // by descriptor
-static bool terminating;
+static int port, max_events = 1024;
+static size_t buffer_size = 64 << 10, message_size;
+static long threads = 1;
+static uint64_t message_work; // rounds
+static char *responses; // to HTTP requests, side by side
+static size_t response_size, responses_size;
+static pthread_barrier_t listening;
+
+// The rest is each thread's own.
+static __thread int here; // the namespace that the thread is in
+static __thread int poller;
+static __thread struct epoll_event *events;
+static __thread char *buffer;
+static __thread struct pending *pending;  // by descriptor
+static __thread unsigned char *head_seen; // by descriptor: bytes of the end of a request's head
+static __thread bool terminating;
 
 // Buckets of the batch being grouped. Positions are event index + 1; 0 is none.
-static int *bucket_first, *bucket_last; // by namespace
-static int *bucket_next;                // by event
-static int *bucket_order;               // namespaces, as the batch brought them up
+static __thread int *bucket_first, *bucket_last; // by namespace
+static __thread int *bucket_next;                // by event
+static __thread int *bucket_order;               // namespaces, as the batch brought them up
 
-static struct {
+struct counters {
 	uint64_t events, waits, switches, blocked;
-} counters;
+};
+
+static __thread struct counters counters;
 
 // enter moves the thread to a namespace, unless it is there.
 static inline void enter(int ns)
@@ -94,22 +115,23 @@ static void close_connection(uint64_t token)
 
 	free(pending[fd].bytes);
 	memset(&pending[fd], 0, sizeof(pending[fd]));
+	head_seen[fd] = 0;
 	close(fd);
 }
 
-// block keeps what the peer did not take, and stops reading until it has.
-static void block(uint64_t tok, const char *bytes, size_t size)
+// block makes room for what the peer did not take, and stops reading until it has.
+static char *block(uint64_t tok, size_t size)
 {
 	int fd = token_fd(tok);
 
 	pending[fd].bytes = malloc(size);
 	if (!pending[fd].bytes)
 		err(1, "malloc");
-	memcpy(pending[fd].bytes, bytes, size);
 	pending[fd].from = 0;
 	pending[fd].to = size;
 	interest(EPOLL_CTL_MOD, token(fd, token_ns(tok), BLOCKED), EPOLLOUT);
 	counters.blocked++;
+	return pending[fd].bytes;
 }
 
 // write_pending goes on where block left off, and back to reading at the end.
@@ -132,24 +154,95 @@ static void write_pending(uint64_t tok)
 	interest(EPOLL_CTL_MOD, token(fd, token_ns(tok), CONNECTION), EPOLLIN);
 }
 
-// echo returns what has arrived.
-static inline void echo(uint64_t token)
+// send_some is send(2): how much the peer took, or -1 after the connection's end.
+static inline ssize_t send_some(uint64_t token, const char *bytes, size_t size)
 {
-	int fd = token_fd(token);
-	ssize_t sent, n = recv(fd, buffer, buffer_size, 0);
+	ssize_t n = send(token_fd(token), bytes, size, MSG_NOSIGNAL);
+
+	if (n >= 0)
+		return n;
+	if (errno == EAGAIN || errno == EINTR)
+		return 0;
+	close_connection(token);
+	return -1;
+}
+
+// echo returns what has arrived.
+static inline void echo(uint64_t token, size_t size)
+{
+	ssize_t n;
+
+	if (message_work)
+		work(message_size ? message_work * size / message_size : message_work);
+	n = send_some(token, buffer, size);
+	if (n < 0 || (size_t)n == size)
+		return;
+	memcpy(block(token, size - (size_t)n), buffer + n, size - (size_t)n);
+}
+
+// count_heads is how many request heads end in what has arrived.
+static size_t count_heads(int fd, size_t size)
+{
+	static const char end[] = "\r\n\r\n";
+	unsigned char seen = head_seen[fd];
+	size_t count = 0;
+
+	for (const char *at = buffer; at < buffer + size; at++) {
+		if (!seen && !(at = memchr(at, '\r', (size_t)(buffer + size - at))))
+			break;
+		if (*at == end[seen])
+			seen++;
+		else
+			seen = *at == '\r';
+		if (seen == 4) {
+			seen = 0;
+			count++;
+		}
+	}
+	head_seen[fd] = seen;
+	return count;
+}
+
+// answer replies to each HTTP request that has arrived in full.
+static void answer(uint64_t token, size_t size)
+{
+	size_t count = count_heads(token_fd(token), size), left = count * response_size;
+	char *rest;
+
+	work(message_work * count);
+	while (left) {
+		size_t want = left < responses_size ? left : responses_size;
+		ssize_t n = send_some(token, responses, want);
+
+		if (n < 0)
+			return;
+		left -= (size_t)n;
+		if ((size_t)n < want)
+			break;
+	}
+	if (!left)
+		return;
+	rest = block(token, left); // its first byte is where a response was cut
+	for (size_t part, from = responses_size - (left - 1) % response_size - 1; left; left -= part, from = 0) {
+		part = left < responses_size - from ? left : responses_size - from;
+		rest = mempcpy(rest, responses + from, part);
+	}
+}
+
+// serve_readable reads a message and replies.
+static inline void serve_readable(uint64_t token)
+{
+	ssize_t n = recv(token_fd(token), buffer, buffer_size, 0);
 
 	if (n <= 0) {
 		if (n == 0 || (errno != EAGAIN && errno != EINTR))
 			close_connection(token);
 		return;
 	}
-	sent = send(fd, buffer, (size_t)n, MSG_NOSIGNAL);
-	if (sent == n)
-		return;
-	if (sent < 0 && errno != EAGAIN && errno != EINTR)
-		close_connection(token);
+	if (http)
+		answer(token, (size_t)n);
 	else
-		block(token, buffer + (sent > 0 ? sent : 0), (size_t)(n - (sent > 0 ? sent : 0)));
+		echo(token, (size_t)n);
 }
 
 // accept_all takes every connection that waits on a listener: accept4(2).
@@ -173,7 +266,7 @@ static inline void serve(uint64_t token)
 {
 	switch (token_kind(token)) {
 	case CONNECTION:
-		echo(token);
+		serve_readable(token);
 		break;
 	case BLOCKED:
 		write_pending(token);
@@ -247,11 +340,15 @@ static void serve_batch(int n)
 	}
 }
 
+// run serves until SIGTERM. It asks for events without blocking first: under load some
+// have come meanwhile, and a thread that does not sleep needs no waking up.
 static void run(void)
 {
 	while (!terminating) {
-		int n = epoll_wait(poller, events, max_events, -1);
+		int n = epoll_wait(poller, events, max_events, 0);
 
+		if (n == 0)
+			n = epoll_wait(poller, events, max_events, -1);
 		if (n < 0 && errno != EINTR)
 			err(1, "epoll_wait");
 		if (n <= 0)
@@ -274,6 +371,8 @@ static void listen_here(void)
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
 	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0)
 		err(1, "setsockopt");
+	if (threads > 1 && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0)
+		err(1, "setsockopt");
 	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		err(1, "bind %d", port);
 	if (listen(fd, 4096) < 0)
@@ -281,7 +380,8 @@ static void listen_here(void)
 	interest(EPOLL_CTL_ADD, token(fd, here, LISTENER), EPOLLIN);
 }
 
-// watch_sigterm makes SIGTERM an event of the loop: signalfd(2).
+// watch_sigterm makes SIGTERM an event of the loop: signalfd(2). Nobody reads it, so
+// every thread sees it.
 static void watch_sigterm(void)
 {
 	sigset_t set;
@@ -289,7 +389,7 @@ static void watch_sigterm(void)
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
-	sigprocmask(SIG_BLOCK, &set, NULL);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (fd < 0)
 		err(1, "signalfd");
@@ -304,6 +404,7 @@ static void start(void)
 	events = must_alloc((size_t)max_events, sizeof(*events));
 	buffer = must_alloc(1, buffer_size);
 	pending = must_alloc(raise_nofile(), sizeof(*pending));
+	head_seen = must_alloc(raise_nofile(), 1);
 	bucket_next = must_alloc((size_t)max_events, sizeof(int));
 	bucket_order = must_alloc((size_t)max_events, sizeof(int));
 	bucket_first = must_alloc((size_t)spaces.count + 1, sizeof(int));
@@ -318,6 +419,74 @@ static void start(void)
 	counters.switches = 0;
 }
 
+// pin moves the calling thread to a CPU and gives it a table of descriptors of its own,
+// which spares it atomic operations in every system call: unshare(2).
+static void pin(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set) < 0)
+		err(1, "sched_setaffinity: CPU %d", cpu);
+	if (unshare(CLONE_FILES) < 0)
+		err(1, "unshare");
+}
+
+// serve_thread is one thread's life. It returns the counters.
+static void *serve_thread(void *index)
+{
+	struct counters *result = must_alloc(1, sizeof(*result));
+
+	if (threads > 1)
+		pin((int)(intptr_t)index);
+	start();
+	if (pthread_barrier_wait(&listening) == PTHREAD_BARRIER_SERIAL_THREAD)
+		fprintf(stderr, "ready\n");
+	run();
+	*result = counters;
+	return result;
+}
+
+// serve_all runs the threads, of which this one is the first, and adds up their counters.
+static struct counters serve_all(void)
+{
+	pthread_t thread[MAX_THREADS];
+	struct counters *one, total = {0};
+
+	pthread_barrier_init(&listening, NULL, (unsigned)threads);
+	for (long i = 1; i < threads; i++)
+		if ((errno = pthread_create(&thread[i], NULL, serve_thread, (void *)(intptr_t)i)))
+			err(1, "pthread_create");
+	for (long i = 0; i < threads; i++) {
+		if (i == 0)
+			one = serve_thread(NULL);
+		else
+			pthread_join(thread[i], (void **)&one);
+		total.events += one->events;
+		total.waits += one->waits;
+		total.switches += one->switches;
+		total.blocked += one->blocked;
+	}
+	return total;
+}
+
+// make_responses prepares as many responses as one send(2) may take.
+static void make_responses(void)
+{
+	char head[64];
+	size_t head_size = (size_t)snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", message_size);
+	size_t count;
+
+	response_size = head_size + message_size;
+	count = response_size > buffer_size ? 1 : buffer_size / response_size;
+	responses_size = count * response_size;
+	responses = must_alloc(count, response_size);
+	memset(responses, 'x', responses_size);
+	for (size_t i = 0; i < count; i++)
+		memcpy(responses + i * response_size, head, head_size);
+}
+
 static enum mode parse_mode(const char *text)
 {
 	static const char *const names[] = {"never", "group", "change", "always"};
@@ -328,11 +497,18 @@ static enum mode parse_mode(const char *text)
 	errx(2, "-m: want never, group, change or always, got %s", text);
 }
 
+static bool parse_kind(const char *text)
+{
+	if (strcmp(text, "echo") && strcmp(text, "http"))
+		errx(2, "-k: want echo or http, got %s", text);
+	return !strcmp(text, "http");
+}
+
 static void parse_options(int argc, char **argv)
 {
 	int option;
 
-	while ((option = getopt(argc, argv, "m:p:b:e:")) != -1) {
+	while ((option = getopt(argc, argv, "m:p:b:e:t:w:k:s:")) != -1) {
 		switch (option) {
 		case 'm':
 			mode = parse_mode(optarg);
@@ -346,12 +522,25 @@ static void parse_options(int argc, char **argv)
 		case 'e':
 			max_events = (int)parse_number(option, optarg, 1 << 20);
 			break;
+		case 't':
+			threads = parse_number(option, optarg, MAX_THREADS);
+			break;
+		case 'w':
+			message_work = work_rounds(parse_number(option, optarg, 1000000));
+			break;
+		case 'k':
+			http = parse_kind(optarg);
+			break;
+		case 's':
+			message_size = (size_t)parse_number(option, optarg, 1 << 26);
+			break;
 		default:
 			exit(2);
 		}
 	}
-	if (!port || !buffer_size || !max_events)
-		errx(2, "usage: echo -m never|group|change|always -p PORT [-b BUFSIZE] [-e EVENTS] NETNS_PATH|@FILE...");
+	if (!port || !buffer_size || !max_events || !threads)
+		errx(2, "usage: echo -m never|group|change|always -p PORT [-b BUFSIZE] [-e EVENTS] [-t THREADS] "
+			"[-w MICROSECONDS] [-k echo|http] [-s SIZE] NETNS_PATH|@FILE...");
 	spaces = ns_open(argv + optind);
 	if (spaces.count > MAX_NAMESPACES)
 		errx(2, "more than %d namespaces", MAX_NAMESPACES);
@@ -359,12 +548,13 @@ static void parse_options(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	struct counters total;
+
 	raise_nofile();
 	parse_options(argc, argv);
-	start();
-	fprintf(stderr, "ready\n");
-	run();
-	printf("{\"events\":%lu,\"epoll_waits\":%lu,\"switches\":%lu,\"blocked_writes\":%lu}\n", counters.events,
-	       counters.waits, counters.switches, counters.blocked);
+	make_responses();
+	total = serve_all();
+	printf("{\"events\":%lu,\"epoll_waits\":%lu,\"switches\":%lu,\"blocked_writes\":%lu}\n", total.events,
+	       total.waits, total.switches, total.blocked);
 	return 0;
 }

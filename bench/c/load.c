@@ -1,234 +1,121 @@
-// load: a closed-loop load generator over many network namespaces, one thread.
+// load: a load generator over many network namespaces, one thread.
 //
-//   load -p PORT [-a ADDR] -c CONNS_PER_NS -s SIZE [-d DEPTH] -t SECONDS [-w WARMUP_SECONDS] NETNS_PATH|@FILE...
+//   load -p PORT [-a ADDR] -c CONNS_PER_NS [-s SIZE] [-d DEPTH] [-k KIND] NETNS_PATH|@FILE...
 //
-// It connects from inside each namespace and keeps DEPTH messages outstanding on
-// every connection. The first 8 bytes of a message are its sequence number and its
-// connection, and have to come back so: an answer on the wrong connection, a lost one
-// or one out of order ends the run. "start" and "stop" on stdout mark the measured
-// window while the load goes on, so that a watcher can sample the server at both;
-// figures follow as a line of JSON.
+// It connects from inside each namespace, prints "connected N", and then does what lines
+// on its stdin say; between commands nothing is outstanding. End of file or SIGTERM end it.
+//
+//   run SECONDS WARMUP RATE  load the server, and print a line of JSON. RATE 0 is a closed
+//                            loop: DEPTH messages are outstanding on every connection.
+//                            Otherwise RATE messages a second over all connections are
+//                            due on a schedule that does not wait for replies, and
+//                            latency counts from when a message was due: a stall of the
+//                            server is felt by all that should have come meanwhile.
+//   watch PID...             count their CPU time in the windows to come
+//   once                     one message on each connection, then "done"
+//
+// "start" and "stop" on stdout mark the measured window while the load goes on, so that a
+// watcher can sample the server at both.
+//
+// Kinds are echo, table (an echo whose bytes 8..15 are a key in the request and anything
+// in the reply), http (GET /SIZE is answered by SIZE bytes) and connect (each message has
+// a connection of its own, DEPTH does not apply). The first 8 bytes of a message are its
+// sequence number and its connection, and have to come back so: an answer on the wrong
+// connection, a lost one or one out of order ends the load.
 #define _GNU_SOURCE
-#include "hist.h"
-#include "netns.h"
+#include "conn.h"
+#include "dial.h"
+#include "watch.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdbool.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
+#include <signal.h>
+#include <sys/prctl.h>
 
-#define SECOND 1000000000ull
-#define COOLDOWN (SECOND / 4)  // how long the load outlives "stop"
-#define PATIENCE 60            // seconds that connecting may add to a run
+#define COOLDOWN (SECOND / 50) // how long the load outlives "stop"
+#define PATIENCE 30            // seconds for replies that are still out
+#define CONNECTING 120         // seconds for that
 #define MAX_EVENTS 1024
-#define HEADER 8
+#define DUE_BUDGET 4           // messages started before other work is looked at
+#define MOST_TOTAL (1 << 18)   // messages and
+#define MOST_BYTES (64 << 20)  // bytes outstanding in an overloaded open loop
 
-// A connection's messages are counted, never named: sequence numbers below received
-// have come back, those below sent are with the kernel and those below started have a
-// start time in times[sequence % depth].
-struct conn {
-	int fd;
-	uint32_t id;
-	uint32_t received, sent, started;
-	size_t in_offset, out_offset; // into the messages received and sent
-	uint64_t *times;
-};
-
-static struct namespaces spaces;
-static struct sockaddr_in address = {.sin_family = AF_INET};
-static long per_ns = 1, depth = 1, size = 64;
-static double seconds = 3, warmup = 1;
-static struct conn *conns;
-static long conn_count;
-static int poller;
-static uint64_t now; // nanoseconds, as of the last event
-static char *in, *out;
-static size_t in_size = 256 << 10, out_messages;
-
-static bool measuring;
-static struct hist latency;
-
-// nanoseconds reads a clock: clock_gettime(2).
-static uint64_t nanoseconds(clockid_t clock)
+// send_due starts messages of the schedule that are due.
+static void send_due(void)
 {
-	struct timespec time;
+	for (int i = 0; i < DUE_BUDGET && due(schedule.next) <= now; i++) {
+		struct conn *conn = &conns[schedule.next++ % (uint64_t)conn_count];
 
-	clock_gettime(clock, &time);
-	return (uint64_t)time.tv_sec * SECOND + (uint64_t)time.tv_nsec;
-}
-
-// header writes the first bytes of a connection's message.
-static inline void header(char *to, const struct conn *conn, uint32_t sequence)
-{
-	memcpy(to, &sequence, 4);
-	memcpy(to + 4, &conn->id, 4);
-}
-
-// check ends the run unless bytes are what the message's header says from offset on.
-static inline void check(const struct conn *conn, const char *bytes, size_t count)
-{
-	char want[HEADER];
-
-	header(want, conn, conn->received);
-	if (count > HEADER - conn->in_offset)
-		count = HEADER - conn->in_offset;
-	if (memcmp(bytes, want + conn->in_offset, count))
-		errx(1, "connection %u: message %u came back wrong", conn->id, conn->received);
-}
-
-// complete counts a message that came back in full.
-static inline void complete(struct conn *conn)
-{
-	if (measuring)
-		hist_add(&latency, now - conn->times[conn->received % depth]);
-	conn->in_offset = 0;
-	conn->received++;
-}
-
-// consume walks over received bytes, message by message.
-static void consume(struct conn *conn, const char *bytes, size_t count)
-{
-	while (count > 0) {
-		size_t take = (size_t)size - conn->in_offset;
-
-		if (conn->received == conn->started)
-			errx(1, "connection %u: more came back than was sent", conn->id);
-		if (take > count)
-			take = count;
-		if (conn->in_offset < HEADER)
-			check(conn, bytes, take);
-		conn->in_offset += take;
-		if (conn->in_offset == (size_t)size)
-			complete(conn);
-		bytes += take;
-		count -= take;
+		begin(conn);
+		pump(conn);
 	}
 }
 
-// send_some hands the kernel what of the started messages fits into one send(2), and
-// reports whether it took it all.
-static bool send_some(struct conn *conn)
+// wait_events waits for edges, but no longer than to a point in time: epoll_pwait2(2).
+// Between messages of an open loop it sleeps; main has seen to it that it wakes in time.
+static int wait_events(struct epoll_event *events, uint64_t until)
 {
-	uint32_t count = conn->started - conn->sent;
-	size_t want, total;
-	ssize_t n;
+	uint64_t left = until > now ? until - now : 0;
+	struct timespec timeout = {.tv_sec = (time_t)(left / SECOND), .tv_nsec = (long)(left % SECOND)};
+	int n = epoll_pwait2(poller, events, MAX_EVENTS, &timeout, NULL);
 
-	if (count > out_messages)
-		count = (uint32_t)out_messages;
-	for (uint32_t i = 0; i < count; i++)
-		header(out + i * (size_t)size, conn, conn->sent + i);
-	want = count * (size_t)size - conn->out_offset;
-	n = send(conn->fd, out + conn->out_offset, want, MSG_NOSIGNAL);
-	if (n < 0 && errno != EAGAIN)
-		err(1, "connection %u: send", conn->id);
-	if (n < 0)
-		return false;
-	total = conn->out_offset + (size_t)n;
-	conn->sent += (uint32_t)(total / (size_t)size);
-	conn->out_offset = total % (size_t)size;
-	return (size_t)n == want;
+	if (n < 0 && errno != EINTR)
+		err(1, "epoll_pwait2");
+	now = nanoseconds(CLOCK_MONOTONIC);
+	return n;
 }
 
-// refill starts messages until depth are outstanding, and sends while it can.
-static void refill(struct conn *conn)
-{
-	while (conn->started - conn->received < (uint32_t)depth)
-		conn->times[conn->started++ % depth] = now;
-	while (conn->sent != conn->started)
-		if (!send_some(conn))
-			return;
-}
-
-// ready serves an edge: reads until the socket is empty, then sends.
-static void ready(struct conn *conn)
-{
-	ssize_t n;
-
-	do {
-		n = recv(conn->fd, in, in_size, 0);
-		if (n == 0)
-			errx(1, "connection %u: closed by the server", conn->id);
-		if (n < 0 && errno != EAGAIN)
-			err(1, "connection %u: recv", conn->id);
-		now = nanoseconds(CLOCK_MONOTONIC);
-		if (n > 0)
-			consume(conn, in, (size_t)n);
-	} while (n == (ssize_t)in_size);
-	refill(conn);
-}
-
-// drive keeps the load going until a point in time.
-static void drive(uint64_t until)
+// turn serves what is ready by a point in time at the latest.
+static void turn(uint64_t until)
 {
 	struct epoll_event events[MAX_EVENTS];
+	int n;
 
-	while (now < until) {
-		int timeout = (int)((until - now) / 1000000) + 1;
-		int n = epoll_wait(poller, events, MAX_EVENTS, timeout);
-
-		if (n < 0 && errno != EINTR)
-			err(1, "epoll_wait");
-		for (int i = 0; i < n; i++)
-			ready(events[i].data.ptr);
-		now = nanoseconds(CLOCK_MONOTONIC);
+	if (schedule.sending && due(schedule.next) < until)
+		until = due(schedule.next);
+	n = wait_events(events, until);
+	for (int i = 0; i < n; i++) {
+		if (schedule.sending)
+			send_due();
+		ready(events[i].data.ptr);
 	}
+	if (schedule.sending)
+		send_due();
+	redial();
 }
 
-// dial connects one socket from the namespace that the thread is in. It closes with a
-// reset, so that no port lingers.
-static int dial(void)
+static void drive(uint64_t until)
 {
-	struct timeval patience = {.tv_sec = 10};
-	struct linger reset = {.l_onoff = 1};
-	int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		err(1, "socket");
-	if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) < 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0 ||
-	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0)
-		err(1, "setsockopt");
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		err(1, "connect");
-	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
-		err(1, "fcntl");
-	return fd;
+	while (now < until)
+		turn(until);
 }
 
-// open_conn fills a connection's slot and registers it for edges both ways.
-static void open_conn(uint32_t id)
+// drop_owed forgets what is due but was not sent, and returns how many that is.
+static uint64_t drop_owed(void)
 {
-	struct conn *conn = &conns[id];
-	struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = conn};
+	uint64_t owed = 0;
 
-	conn->id = id;
-	conn->times = must_alloc((size_t)depth, sizeof(*conn->times));
-	conn->fd = dial();
-	if (epoll_ctl(poller, EPOLL_CTL_ADD, conn->fd, &event) < 0)
-		err(1, "epoll_ctl");
+	for (; due(schedule.next) < now; schedule.next++)
+		owed++;
+	for (long i = 0; i < conn_count; i++)
+		owed += disown(&conns[i]);
+	return owed;
 }
 
-// open_conns connects round by round, so that neighbours are in different namespaces.
-static void open_conns(void)
+// settle stops sending and waits until all replies are in. It returns how many messages
+// of an overloaded schedule were not sent.
+static uint64_t settle(void)
 {
-	int last = spaces.count;
+	uint64_t dropped = 0, until = now + PATIENCE * SECOND;
 
-	conn_count = per_ns * spaces.count;
-	conns = must_alloc((size_t)conn_count, sizeof(*conns));
-	for (long i = 0; i < conn_count; i++) {
-		int ns = (int)(i % spaces.count);
-
-		if (ns != last)
-			ns_enter(&spaces, ns);
-		last = ns;
-		open_conn((uint32_t)i);
-	}
-	ns_enter(&spaces, spaces.count);
+	keep = 0;
+	schedule.sending = false;
+	if (schedule.open)
+		dropped = drop_owed();
+	while (waiting && now < until)
+		turn(until);
+	if (waiting)
+		errx(1, "%lu replies are missing after %d s", waiting, PATIENCE);
+	return dropped;
 }
 
 static void print_marker(const char *text)
@@ -237,39 +124,143 @@ static void print_marker(const char *text)
 	fflush(stdout);
 }
 
-// report prints the figures of the measured window.
-static void report(double window, double cpu)
+// answered is how many messages have come back since the connections are there, measured
+// or not: what a server that counts its requests should have counted.
+static uint64_t answered(void)
 {
-	double share = cpu / window;
+	uint64_t sum = 0;
 
-	printf("{\"messages\":%lu,\"seconds\":%.6f,\"rate\":%.1f,", latency.total, window, (double)latency.total / window);
-	printf("\"p50_us\":%.2f,\"p99_us\":%.2f,\"p999_us\":%.2f,", (double)hist_quantile(&latency, 0.5) / 1e3,
-	       (double)hist_quantile(&latency, 0.99) / 1e3, (double)hist_quantile(&latency, 0.999) / 1e3);
-	printf("\"connections\":%ld,\"cpu_seconds\":%.6f,\"cpu_share\":%.4f}\n", conn_count, cpu, share);
-	if (share > 0.9)
-		fprintf(stderr, "load: used %.0f %% of its CPU: it may be what limits the rate\n", share * 100);
+	for (long i = 0; i < conn_count; i++)
+		sum += conns[i].received;
+	return sum;
 }
 
-// measure runs the load: warm-up, window, cool-down.
-static void measure(void)
+// report prints the figures of the measured window.
+static void report(double window, double cpu, double server_cpu, uint64_t dropped)
 {
-	uint64_t begin, cpu, end, cpu_end;
+	const char *separator = "";
 
-	now = nanoseconds(CLOCK_MONOTONIC);
+	printf("{\"messages\":%lu,\"seconds\":%.6f,\"rate\":%.1f,", latency.total, window, (double)latency.total / window);
+	printf("\"connections\":%ld,\"cpu_seconds\":%.6f,\"cpu_share\":%.4f,", conn_count, cpu, cpu / window);
+	printf("\"watched_cpu_seconds\":%.9f,", server_cpu);
+	printf("\"dropped\":%lu,\"answered\":%lu,\"latency\":[", dropped, answered());
+	for (uint32_t i = 0; i < HIST_SIZE; i++) {
+		if (!latency.bucket[i])
+			continue;
+		printf("%s[%lu,%lu]", separator, hist_upper(i), latency.bucket[i]);
+		separator = ",";
+	}
+	print_marker("]}");
+}
+
+// start_closed starts the first messages of a closed loop.
+static void start_closed(void)
+{
+	schedule.open = false;
+	keep = (uint32_t)depth;
+	for (long i = 0; i < conn_count; i++) {
+		if (kind == CONNECT)
+			redial_later(&conns[i]);
+		else
+			refill(&conns[i]);
+	}
+	redial();
+}
+
+// start_open begins a schedule. What may be outstanding is bounded, not only by what
+// sockets take: a flood would still be coming back long after the run, and measures
+// nothing more, since latency counts from when a message was due.
+static void start_open(double rate)
+{
+	uint64_t most = MOST_TOTAL / (uint64_t)conn_count, bytes = MOST_BYTES / (uint64_t)(conn_count * size);
+
+	if (bytes < most)
+		most = bytes;
+	schedule.open = schedule.sending = true;
+	schedule.begin = now;
+	schedule.next = 0;
+	schedule.period = (double)SECOND / rate;
+	schedule.most = most < 16 ? 16 : (uint32_t)most;
 	for (long i = 0; i < conn_count; i++)
-		refill(&conns[i]);
+		conns[i].base = conns[i].started;
+}
+
+// run loads the server: warm-up, window, cool-down.
+static void run(double seconds, double warmup, double rate)
+{
+	uint64_t begin, cpu, server, end, cpu_end, server_end;
+
+	alarm((unsigned)(seconds + warmup) + 2 * PATIENCE);
+	memset(&latency, 0, sizeof(latency));
+	now = nanoseconds(CLOCK_MONOTONIC);
+	if (rate > 0)
+		start_open(rate);
+	else
+		start_closed();
 	drive(now + (uint64_t)(warmup * SECOND));
 	print_marker("start");
 	cpu = nanoseconds(CLOCK_PROCESS_CPUTIME_ID);
+	server = watched_cpu();
 	begin = now = nanoseconds(CLOCK_MONOTONIC);
 	measuring = true;
 	drive(begin + (uint64_t)(seconds * SECOND));
 	measuring = false;
 	end = now;
+	server_end = watched_cpu();
 	cpu_end = nanoseconds(CLOCK_PROCESS_CPUTIME_ID);
 	print_marker("stop");
 	drive(now + COOLDOWN);
-	report((double)(end - begin) / SECOND, (double)(cpu_end - cpu) / SECOND);
+	report((double)(end - begin) / SECOND, (double)(cpu_end - cpu) / SECOND, (double)(server_end - server) / SECOND,
+	       settle());
+	alarm(0);
+}
+
+// once sends one message on each connection.
+static void once(void)
+{
+	long usual = depth;
+
+	alarm(2 * PATIENCE);
+	now = nanoseconds(CLOCK_MONOTONIC);
+	depth = 1;
+	start_closed();
+	depth = usual;
+	settle();
+	print_marker("done");
+	alarm(0);
+}
+
+// obey does what a line says.
+static void obey(char *line)
+{
+	double seconds, warmup, rate;
+	int end = 0;
+
+	if (!strcmp(line, "once\n")) {
+		once();
+		return;
+	}
+	if (!strncmp(line, "watch ", 6)) {
+		watch(line + 6);
+		return;
+	}
+	if (sscanf(line, "run %lf %lf %lf%n", &seconds, &warmup, &rate, &end) != 3 || strcmp(line + end, "\n"))
+		errx(2, "want \"run SECONDS WARMUP RATE\", \"watch PID...\" or \"once\", got: %s", line);
+	if (!(seconds > 0 && warmup >= 0 && seconds + warmup <= 3600 && rate >= 0 && rate <= 1e8))
+		errx(2, "out of range: %s", line);
+	if (kind == CONNECT && rate > 0)
+		errx(2, "connections have no rate: %s", line);
+	run(seconds, warmup, rate);
+}
+
+static enum kind parse_kind(const char *text)
+{
+	static const char *const names[] = {"echo", "table", "http", "connect"};
+
+	for (int i = 0; i < 4; i++)
+		if (!strcmp(text, names[i]))
+			return (enum kind)i;
+	errx(2, "-k: want echo, table, http or connect, got %s", text);
 }
 
 static void parse_option(int option)
@@ -291,11 +282,8 @@ static void parse_option(int option)
 	case 'd':
 		depth = parse_number(option, optarg, 1 << 16);
 		break;
-	case 't':
-		seconds = strtod(optarg, NULL);
-		break;
-	case 'w':
-		warmup = strtod(optarg, NULL);
+	case 'k':
+		kind = parse_kind(optarg);
 		break;
 	default:
 		exit(2);
@@ -307,27 +295,60 @@ static void parse_options(int argc, char **argv)
 	int option;
 
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	while ((option = getopt(argc, argv, "p:a:c:s:d:t:w:")) != -1)
+	while ((option = getopt(argc, argv, "p:a:c:s:d:k:")) != -1)
 		parse_option(option);
-	if (!address.sin_port || !per_ns || !depth || size < HEADER || seconds <= 0 || warmup < 0 ||
-	    seconds + warmup > 3600)
-		errx(2, "usage: load -p PORT [-a ADDR] -c CONNS_PER_NS -s SIZE (at least 8) [-d DEPTH] -t SECONDS "
-			"[-w WARMUP_SECONDS] NETNS_PATH|@FILE...");
+	if (!address.sin_port || !per_ns || !depth || !size)
+		errx(2, "usage: load -p PORT [-a ADDR] -c CONNS_PER_NS [-s SIZE] [-d DEPTH] "
+			"[-k echo|table|http|connect] NETNS_PATH|@FILE...");
+	if (kind == TABLE && size < HEADER + KEY)
+		errx(2, "-s: a table's messages have at least %d bytes", HEADER + KEY);
+	if (kind == CONNECT)
+		depth = 1;
 	spaces = ns_open(argv + optind);
+}
+
+static void terminated(int signal)
+{
+	(void)signal;
+	_exit(0);
+}
+
+static void out_of_time(int signal)
+{
+	static const char text[] = "load: out of time\n";
+
+	(void)signal;
+	_exit(write(STDERR_FILENO, text, sizeof(text) - 1) < 0 ? 3 : 1);
+}
+
+// mortal makes sure that the load does not outlive its purpose, and that timers are
+// not late on purpose: prctl(2).
+static void mortal(void)
+{
+	signal(SIGTERM, terminated);
+	signal(SIGALRM, out_of_time);
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_TIMERSLACK, 1) < 0)
+		err(1, "prctl");
 }
 
 int main(int argc, char **argv)
 {
+	char *line = NULL;
+	size_t room = 0;
+
+	mortal();
 	raise_nofile();
 	parse_options(argc, argv);
-	alarm((unsigned)(seconds + warmup) + PATIENCE); // whatever happens, SIGALRM ends it
 	poller = epoll_create1(EPOLL_CLOEXEC);
 	if (poller < 0)
 		err(1, "epoll_create1");
-	out_messages = (size_t)size > in_size ? 1 : in_size / (size_t)size;
-	in = must_alloc(1, in_size);
-	out = must_alloc(out_messages, (size_t)size);
+	make_requests();
+	alarm(CONNECTING);
 	open_conns();
-	measure();
+	alarm(0);
+	printf("connected %ld\n", kind == CONNECT ? 0 : conn_count);
+	fflush(stdout);
+	while (getline(&line, &room, stdin) > 0)
+		obey(line);
 	return 0;
 }

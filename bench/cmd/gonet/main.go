@@ -3,7 +3,6 @@
 package main
 
 import (
-	"fmt"
 	"log"
 	"net"
 
@@ -14,7 +13,7 @@ func main() {
 	options := serve.Parse()
 	ctx := serve.UntilTerminated()
 	for _, path := range options.Namespaces {
-		listener, err := listen(path, options.Port)
+		listener, err := serve.Listen(path, options.Port)
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -22,15 +21,6 @@ func main() {
 	}
 	serve.Ready()
 	<-ctx.Done()
-}
-
-// listen opens a listener inside the namespace at path.
-func listen(path string, port int) (listener net.Listener, err error) {
-	err = serve.In(path, func() (err error) {
-		listener, err = net.Listen("tcp4", fmt.Sprintf(":%d", port))
-		return err
-	})
-	return listener, err
 }
 
 // accept starts a goroutine for each connection.
@@ -44,7 +34,9 @@ func accept(listener net.Listener, bufferSize int) {
 	}
 }
 
-// echo returns what arrives, until the peer closes or fails.
+// echo returns what arrives, until the peer closes or fails. io.Copy would do the same
+// with splice(2) through a pipe, which costs three more descriptors a connection and is
+// slower for small messages.
 func echo(conn net.Conn, bufferSize int) {
 	defer conn.Close()
 	buffer := make([]byte, bufferSize)

@@ -1,57 +1,66 @@
-// Command nsr is an echo server on nsreactor: one engine for all namespaces.
+// Command nsr is a server on nsreactor: one engine for all namespaces.
 //
 // At SIGTERM it prints its loops' counters as a line of JSON.
 package main
 
 import (
-	"encoding/json"
+	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
-	"log/slog"
-	"os"
 
+	"github.com/nsreactor/nsreactor/bench/internal/core"
 	"github.com/nsreactor/nsreactor/bench/internal/serve"
+	"github.com/nsreactor/nsreactor/bench/internal/serve/reactor"
 	"github.com/nsreactor/nsreactor/engine"
-	"github.com/nsreactor/nsreactor/nsctx"
 )
-
-// echo returns what arrives.
-type echo struct{ engine.BaseHandler }
-
-// OnData answers with all that has arrived.
-func (echo) OnData(c *engine.Conn) {
-	bytes, _ := c.Peek(-1) // asks for what there is, so it can't be short
-	if _, err := c.Write(bytes); err != nil {
-		c.CloseNow()
-		return
-	}
-	c.Discard(len(bytes))
-}
 
 func main() {
 	mode := flag.String("mode", "namespace", "any: never switch; namespace: the engine's default; always: in and back for each event")
 	loops := flag.Int("loops", 1, "event loops")
-	options := serve.Parse()
+	kind := flag.String("kind", "echo", "echo: return each message; http: answer GET /N with N bytes; table: package core")
+	options := serve.Parse(serve.WithMessages, serve.WithControl)
 	ctx := serve.UntilTerminated()
 
-	eng, err := start(*mode, *loops, options)
+	table := core.NewTable()
+	handler, err := newHandler(*kind, &options.Messages, table)
 	if err != nil {
 		log.Fatal(err)
 	}
-	serve.Ready()
-	if err := eng.Run(ctx); err != nil {
+	eng, err := start(*mode, *loops, handler, &options)
+	if err != nil {
 		log.Fatal(err)
 	}
-	if err := printCounters(eng.Stats()); err != nil {
+	options.FollowStdin(func(path string) error { return reactor.Attach(eng, path) })
+	serve.Ready()
+	// A client that does not leave is not an error here.
+	if err := eng.Run(ctx); err != nil && !errors.Is(err, engine.ErrDrained) && !errors.Is(err, context.DeadlineExceeded) {
 		log.Fatal(err)
+	}
+	serve.PrintCounters(count(eng.Stats(), options.Messages.Size, table))
+}
+
+// newHandler makes the handler of a kind.
+func newHandler(kind string, messages *serve.Messages, table *core.Table) (engine.Handler, error) {
+	switch kind {
+	case "echo":
+		return echo{messages: messages}, nil
+	case "http":
+		return newResponder(), nil
+	case "table":
+		if messages.Size < core.MinSize {
+			return nil, fmt.Errorf("-size: want at least %d", core.MinSize)
+		}
+		return tableServer{messages: messages, table: table}, nil
+	default:
+		return nil, fmt.Errorf("-kind: want echo, http or table, got %q", kind)
 	}
 }
 
 // start makes an engine that listens in every namespace.
-func start(mode string, loops int, options serve.Options) (*engine.Engine, error) {
-	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	config := engine.Config{Loops: loops, Logger: logger}
+func start(mode string, loops int, handler engine.Handler, options *serve.Options) (*engine.Engine, error) {
+	config := reactor.Config(loops)
 	var handle []engine.HandleOption
 	switch mode {
 	case "any":
@@ -66,40 +75,40 @@ func start(mode string, loops int, options serve.Options) (*engine.Engine, error
 	if err != nil {
 		return nil, err
 	}
-	if err := eng.Handle("tcp", options.Port, echo{}, handle...); err != nil {
+	if err := eng.Handle("tcp", options.Port, handler, handle...); err != nil {
 		return nil, err
 	}
 	for _, path := range options.Namespaces {
-		if err := attach(eng, path); err != nil {
+		if err := reactor.Attach(eng, path); err != nil {
 			return nil, err
 		}
 	}
 	return eng, nil
 }
 
-// attach attaches by descriptor rather than by path: the harness names namespaces by
-// paths below /proc, where an engine that watches a path's folder would watch in vain.
-func attach(eng *engine.Engine, path string) error {
-	file, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	_, err = eng.Attach(nsctx.ByFD(int(file.Fd())))
-	return err
+// counters are sums over all loops and namespaces.
+type counters struct {
+	Events   uint64 `json:"events"`
+	Waits    uint64 `json:"epoll_waits"`
+	Switches uint64 `json:"switches"`
+	Messages uint64 `json:"messages,omitempty"` // if their size is known
+	Updates  uint64 `json:"updates"`            // of the table
 }
 
-// printCounters prints the sums over all loops.
-func printCounters(stats engine.Stats) error {
-	var sum struct {
-		Events   uint64 `json:"events"`
-		Waits    uint64 `json:"epoll_waits"`
-		Switches uint64 `json:"switches"`
-	}
+// count adds up what the engine counts anyway.
+func count(stats engine.Stats, size int, table *core.Table) counters {
+	sum := counters{Updates: table.Updates()}
 	for _, loop := range stats.Loops {
 		sum.Events += loop.Events
 		sum.Waits += loop.Waits
 		sum.Switches += loop.Switches
 	}
-	return json.NewEncoder(os.Stdout).Encode(sum)
+	bytes := stats.Gone.BytesIn
+	for _, ns := range stats.Namespaces {
+		bytes += ns.BytesIn
+	}
+	if size > 0 {
+		sum.Messages = bytes / uint64(size)
+	}
+	return sum
 }

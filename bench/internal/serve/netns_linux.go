@@ -23,6 +23,38 @@ func In(path string, work func() error) error {
 	return <-result
 }
 
+// Enter moves the calling goroutine, locked to its thread, into the namespace at path,
+// for work that goes on after the namespace is not needed any more: leave brings both
+// back. It must be called on the same goroutine; a second time does nothing. If leave
+// fails, or is never called, the thread stays locked and ends with the goroutine.
+func Enter(path string) (leave func() error, err error) {
+	runtime.LockOSThread()
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return nil, err
+	}
+	if err := enter(path); err != nil {
+		home.Close()
+		return nil, err
+	}
+	return func() error {
+		if home == nil {
+			return nil
+		}
+		err := os.NewSyscallError("setns", unix.Setns(int(home.Fd()), unix.CLONE_NEWNET))
+		home.Close()
+		home = nil
+		if err == nil {
+			runtime.UnlockOSThread()
+		}
+		return err
+	}, nil
+}
+
+// Stay moves the calling thread into the namespace at path for good. The goroutine must
+// be locked to it and must never be unlocked.
+func Stay(path string) error { return enter(path) }
+
 // enter moves the calling thread into the namespace at path.
 func enter(path string) error {
 	ns, err := os.Open(path)
@@ -39,10 +71,20 @@ func enter(path string) error {
 // RaiseFileLimit lifts the soft limit on descriptors to the hard one: setrlimit(2).
 // Unlike the Go runtime's own lift at start-up, this one is inherited by children.
 func RaiseFileLimit() error {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return os.NewSyscallError("getrlimit", err)
+	limit, err := fileLimit()
+	if err != nil {
+		return err
 	}
 	limit.Cur = limit.Max
 	return os.NewSyscallError("setrlimit", unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
+}
+
+// FileLimit is how many descriptors this process may have: getrlimit(2).
+func FileLimit() (int, error) {
+	limit, err := fileLimit()
+	return int(limit.Cur), err
+}
+
+func fileLimit() (limit unix.Rlimit, err error) {
+	return limit, os.NewSyscallError("getrlimit", unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
 }

@@ -1,0 +1,91 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Start starts a command that may run on one CPU only, and there goes before other
+// processes as far as a nice value makes it; a negative cpu means any. The child
+// inherits both from the thread that forks it, so that thread has them for a moment.
+// The child is killed if the harness dies; a terminal's Ctrl-C does not reach it.
+func Start(cmd *exec.Cmd, cpu, nice int) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var before unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		return os.NewSyscallError("sched_getaffinity", err)
+	}
+	niceBefore, err := threadNice()
+	if err != nil {
+		return err
+	}
+
+	only := before
+	if cpu >= 0 {
+		only.Zero()
+		only.Set(cpu)
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: true}
+	err = setThread(&only, nice)
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err == nil && nice != niceBefore {
+		setSessionNice(cmd.Process.Pid, nice)
+	}
+	return errors.Join(err, setThread(&before, niceBefore))
+}
+
+// setSessionNice does for a process's session what nice does within it. Where the
+// kernel groups by session (sched(7), autogroup), a process's own nice value counts
+// only against its session; where it does not, the file is missing, and not missed.
+func setSessionNice(pid, nice int) {
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/autogroup", pid), []byte(strconv.Itoa(nice)), 0)
+}
+
+// setThread sets the calling thread's affinity and nice value: sched_setaffinity(2),
+// setpriority(2), which on Linux means a thread by its "process" 0.
+func setThread(cpus *unix.CPUSet, nice int) error {
+	if err := unix.SchedSetaffinity(0, cpus); err != nil {
+		return os.NewSyscallError("sched_setaffinity", err)
+	}
+	return os.NewSyscallError("setpriority", unix.Setpriority(unix.PRIO_PROCESS, 0, nice))
+}
+
+// threadNice is the calling thread's nice value: getpriority(2), whose bare system call
+// returns 20 minus it.
+func threadNice() (int, error) {
+	raw, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
+	return 20 - raw, os.NewSyscallError("getpriority", err)
+}
+
+// RaiseOwnNice gives this process the nice value that it starts others with, so that it
+// is there when they have something to say.
+func RaiseOwnNice(nice int) error {
+	if nice >= 0 {
+		return nil
+	}
+	setSessionNice(os.Getpid(), nice)
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return err
+	}
+	for _, task := range tasks { // setpriority(2) is a thread's on Linux; new threads inherit it
+		tid, err := strconv.Atoi(task.Name())
+		if err != nil {
+			continue
+		}
+		if err := unix.Setpriority(unix.PRIO_PROCESS, tid, nice); err != nil && !errors.Is(err, unix.ESRCH) {
+			return os.NewSyscallError("setpriority", err)
+		}
+	}
+	return nil
+}
