@@ -44,7 +44,7 @@ bench: ## Go benchmarks, COUNT=6 times, into out/ for benchstat
 	@mkdir -p out
 	@file=out/bench-$$(git describe --always --dirty 2>/dev/null || echo unknown).txt; \
 	go test -run='^$$' -bench=. -benchmem -count=$(COUNT) $(PKGS) | tee "$$file"; \
-	printf '\nWritten to %s. Compare two with\n\tgo tool -modfile=tools/go.mod benchstat BEFORE AFTER\nWhole servers and their peers: cd bench && go run .\n' "$$file"
+	printf '\nWritten to %s. Compare two with\n\tgo tool -modfile=tools/go.mod benchstat BEFORE AFTER\nWhole servers and their peers: cd bench && go run . --help\n' "$$file"
 
 ##@ What CI runs
 
@@ -88,10 +88,27 @@ fuzz-smoke: ## every fuzz target for a thousand inputs
 	@$(MAKE) fuzz FUZZTIME=1000x # a count: a run that its time cuts off may fail with "context deadline exceeded"
 
 .PHONY: check-bench
-check-bench: ## vet and test the benchmark module
+check-bench: ## test the benchmark module: each command in its short form, and the structural figures
 	cd bench && go vet ./... && go test ./...
+	cd bench && go run . regress --short --nice 0
 
 ##@ Now and then
+
+.PHONY: regress
+regress: ## ratios and counts against the kept baseline, in some minutes; exits 1 on a regression
+	cd bench && go run . regress
+
+.PHONY: bench-all
+bench-all: ## every measurement and the page docs/results: an hour or so on a quiet machine
+	cd bench && go run . switch && go run . approaches && go run . peers && go run . parallel && go run . regress && go run . report
+
+.PHONY: bench-peers
+bench-peers: ## install the Debian packages that the benchmarks use: haproxy, strace
+	apt-get install -y --no-install-recommends haproxy strace
+
+.PHONY: bench-idle-vm
+bench-idle-vm: ## idle connections beyond this machine's limit of descriptors, in an emulated machine
+	cd bench && vm/run.sh
 
 .PHONY: vuln
 vuln: ## known vulnerabilities in what we call (needs vuln.go.dev)

@@ -9,6 +9,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
@@ -21,6 +23,7 @@ import (
 	"github.com/nsreactor/nsreactor/bench/internal/regress"
 	"github.com/nsreactor/nsreactor/bench/internal/report"
 	"github.com/nsreactor/nsreactor/bench/internal/switching"
+	"github.com/nsreactor/nsreactor/nsctx/nstest"
 )
 
 // commands are what the command line offers.
@@ -34,14 +37,28 @@ type commands struct {
 }
 
 func main() {
+	// Without root it goes on as the root of a user namespace of its own.
+	done, code, err := nstest.Reexec()
+	if err != nil {
+		log.Fatal(err)
+	}
+	if done {
+		os.Exit(code)
+	}
+	os.Exit(run())
+}
+
+func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	var cli commands
 	parsed := kong.Parse(&cli, kong.Name("bench"), kong.ShortUsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Description("Measures nsreactor. Needs root (or CAP_SYS_ADMIN), gcc, and two CPUs that nothing else uses. "+
+		kong.Description("Measures nsreactor. Needs gcc and two CPUs that nothing else uses; root, or a user namespace. "+
 			"Writes CSV, JSON and pictures into results/."))
 	parsed.BindTo(ctx, (*context.Context)(nil))
-	err := parsed.Run()
-	stop()
-	parsed.FatalIfErrorf(err)
+	if err := parsed.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		return 1
+	}
+	return 0
 }

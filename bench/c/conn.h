@@ -18,7 +18,9 @@
 #define SECOND 1000000000ull
 #define HEADER 8          // sequence number and connection
 #define KEY 8             // what a table's request has after its header
-#define LARGE (16 << 10)  // from here on bytes cost more than system calls
+#define LARGE (16 << 10)  // from here on a second recv(2) costs less than copying a reply
+#define SENDFILE_MIN (64 << 10)  // where sendfile(2) measured
+#define SENDFILE_MAX (128 << 10) // better than send(2); see send_large
 #define HEAD_MAX 1024     // of an HTTP reply
 #define BULK (256 << 10)  // bytes that one send(2) or recv(2) of small messages moves
 
@@ -226,7 +228,9 @@ static void read_small(struct conn *conn)
 }
 
 // read_large does the same for large messages: it reads what is checked and throws the
-// rest away where it is (MSG_TRUNC, tcp(7)).
+// rest away where it is (MSG_TRUNC, tcp(7)). Of the load's CPU time a message, with 64
+// connections to the C echo server, that saved 8.5 -> 7.4 us at 16 KiB and 20.5 -> 18.9
+// at 64 KiB.
 static void read_large(struct conn *conn)
 {
 	size_t n, want;
@@ -291,7 +295,9 @@ static inline bool send_small(struct conn *conn, uint32_t count)
 }
 
 // send_large sends a message's header, or some of what follows it: sendfile(2) lets the
-// socket refer to the file's pages instead of copying them.
+// socket refer to the file's pages instead of copying them. That saved 18.9 -> 15.2 us at
+// 64 KiB and 33 -> 29 at 128; below, two system calls cost more than copying, and at
+// 256 KiB the server had more to do for the same bytes. vmsplice(2) was no better.
 static bool send_large(struct conn *conn)
 {
 	char bytes[HEADER + KEY];
@@ -376,7 +382,7 @@ static void make_requests(void)
 		header_size = 0;
 	}
 	large_in = size >= LARGE;
-	large_out = request_size >= LARGE;
+	large_out = request_size >= SENDFILE_MIN && request_size <= SENDFILE_MAX;
 	out_messages = request_size > BULK ? 1 : BULK / request_size;
 	in = must_alloc(1, BULK);
 	if (large_out) {

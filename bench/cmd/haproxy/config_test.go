@@ -27,7 +27,7 @@ func TestIsListener(t *testing.T) {
 		"   0: 00000000:1B5F 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0": true,
 		"   0: 00000000:1B5F 00000000:0000 01 00000000:00000000 00:00000000 00000000     0": false,
 		"   0: 00000000:1B5E 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0": false,
-		"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid":  false,
+		"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid": false,
 		"": false,
 	} {
 		if got := isListener(line, 7007); got != want {

@@ -1,12 +1,14 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsreactor/nsreactor/nsctx"
 )
 
 // Namespaces are throw-away network namespaces with lo up. Only this process's
@@ -19,21 +21,15 @@ type Namespaces struct {
 // NewNamespaces makes count namespaces: unshare(2). It needs CAP_SYS_ADMIN, and some
 // milliseconds for each.
 func NewNamespaces(count int) (*Namespaces, error) {
-	type result struct {
-		files []*os.File
-		err   error
-	}
-	done := make(chan result)
-	go func() {
-		runtime.LockOSThread() // never unlocked: this thread does not come home
-		files, err := unshareMany(count)
-		done <- result{files, err}
-	}()
-	r := <-done
-	n := &Namespaces{r.files}
-	if r.err != nil {
+	n := &Namespaces{}
+	var err error
+	runErr := nsctx.RunLocked(func(t *nsctx.Thread) {
+		n.files, err = unshareMany(count)
+		t.Forget() // it has not seen where the thread went
+	})
+	if err := errors.Join(runErr, err); err != nil {
 		n.Close()
-		return nil, r.err
+		return nil, err
 	}
 	return n, nil
 }

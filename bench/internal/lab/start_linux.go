@@ -67,25 +67,30 @@ func threadNice() (int, error) {
 	return 20 - raw, os.NewSyscallError("getpriority", err)
 }
 
-// RaiseOwnNice gives this process the nice value that it starts others with, so that it
-// is there when they have something to say.
-func RaiseOwnNice(nice int) error {
+// RaiseOwnNice gives this process the nice value that it is going to start others with,
+// so that it is there when they have something to say. It returns the value that is to
+// be had: without CAP_SYS_NICE that is not below 0.
+func RaiseOwnNice(nice int) (allowed int, err error) {
 	if nice >= 0 {
-		return nil
+		return nice, nil
 	}
-	setSessionNice(os.Getpid(), nice)
 	tasks, err := os.ReadDir("/proc/self/task")
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, task := range tasks { // setpriority(2) is a thread's on Linux; new threads inherit it
 		tid, err := strconv.Atoi(task.Name())
 		if err != nil {
 			continue
 		}
-		if err := unix.Setpriority(unix.PRIO_PROCESS, tid, nice); err != nil && !errors.Is(err, unix.ESRCH) {
-			return os.NewSyscallError("setpriority", err)
+		err = unix.Setpriority(unix.PRIO_PROCESS, tid, nice)
+		if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
+			return 0, nil
+		}
+		if err != nil && !errors.Is(err, unix.ESRCH) {
+			return 0, os.NewSyscallError("setpriority", err)
 		}
 	}
-	return nil
+	setSessionNice(os.Getpid(), nice)
+	return nice, nil
 }

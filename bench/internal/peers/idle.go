@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/nsreactor/nsreactor/bench/internal/lab"
 	"github.com/nsreactor/nsreactor/bench/internal/progress"
+	"github.com/nsreactor/nsreactor/bench/internal/record"
 	"github.com/nsreactor/nsreactor/bench/internal/trial"
 )
 
@@ -47,11 +49,21 @@ func (r *run) idle(ctx context.Context) error {
 				r.record.Warn("not measured: idle, %s, %v: %v", s.Name, shape, err)
 			} else {
 				r.record.Summary.Idle = append(r.record.Summary.Idle, held)
+				if err := r.saveIdle(); err != nil {
+					return err
+				}
 			}
 			bar.Step(s.Name)
 		}
 	}
 	return nil
+}
+
+// saveIdle writes a line a server into a file of its own: the record's CSV has windows,
+// of which this part has none.
+func (r *run) saveIdle() error {
+	name := filepath.Join(r.Out, r.record.Base()+"-idle.csv")
+	return record.SaveCSV(name, r.record.Machine, r.record.Summary.Idle)
 }
 
 // idleShape spreads connections over namespaces, as many as the limit on descriptors

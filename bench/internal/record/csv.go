@@ -2,11 +2,26 @@ package record
 
 import (
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 )
+
+// SaveCSV writes rows to a file, and makes its folder if need be.
+func SaveCSV[Row any](name string, m Machine, rows []Row) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	file, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(writeCSV(file, m, rows), file.Close())
+}
 
 // writeCSV writes one line a row: the machine's columns, then the row's fields, named as
 // in JSON. Embedded and nested structs become columns of their own; a slice or a map

@@ -55,11 +55,7 @@ func (r *Record[Row, Summary]) Save(dir string) error {
 	if err := os.WriteFile(base+".json", append(text, '\n'), 0o644); err != nil {
 		return err
 	}
-	file, err := os.Create(base + ".csv")
-	if err != nil {
-		return err
-	}
-	return errors.Join(writeCSV(file, r.Machine, r.Rows), file.Close())
+	return SaveCSV(base+".csv", r.Machine, r.Rows)
 }
 
 // ErrNone says that a command has no record in a folder.

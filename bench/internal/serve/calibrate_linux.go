@@ -19,7 +19,7 @@ func nanosecondsPerRound() float64 {
 	best := math.Inf(1)
 	for range tries {
 		before := threadCPU()
-		spin(rounds)
+		_ = spin(rounds)
 		best = min(best, float64(threadCPU()-before)/rounds)
 	}
 	return best

@@ -33,9 +33,9 @@ func (m *Messages) Compute(n int) {
 	switch {
 	case m.rounds == 0 || n == 0:
 	case m.Size == 0:
-		spin(m.rounds)
+		_ = spin(m.rounds)
 	default:
-		spin(m.rounds * (n / m.Size))
+		_ = spin(m.rounds * (n / m.Size))
 	}
 }
 

@@ -83,7 +83,8 @@ func (c *Command) prepare() error {
 	if need := c.Max + 2*chunk + 64; need > limit {
 		return fmt.Errorf("--max: %d namespaces take %d descriptors, and the limit is %d", c.Max, need, limit)
 	}
-	return lab.RaiseOwnNice(c.Nice)
+	_, err = lab.RaiseOwnNice(c.Nice)
+	return err
 }
 
 // measure makes all visits. What an interrupted run has found is not kept: it would look

@@ -220,8 +220,12 @@ func TestValidateRefuses(t *testing.T) {
 		t.Error(err)
 	}
 	for _, bad := range []Command{
-		{Max: 0, Rounds: 1, Calls: 1}, {Max: 1, Rounds: 0, Calls: 1}, {Max: 1, Rounds: 1}, {Max: 1, Rounds: 1, Calls: 1, Nice: 20},
-		{Max: 1, Rounds: 1, Calls: 1, Threads: []int{0}}, {Max: 1, Rounds: 1, Calls: 1, Threads: []int{runtime.NumCPU() + 1}},
+		{Max: 0, Rounds: 1, Calls: 1},
+		{Max: 1, Rounds: 0, Calls: 1},
+		{Max: 1, Rounds: 1},
+		{Max: 1, Rounds: 1, Calls: 1, Nice: 20},
+		{Max: 1, Rounds: 1, Calls: 1, Threads: []int{0}},
+		{Max: 1, Rounds: 1, Calls: 1, Threads: []int{runtime.NumCPU() + 1}},
 	} {
 		if err := bad.Validate(); err == nil {
 			t.Errorf("%+v: no error", bad)

@@ -22,6 +22,7 @@ type Placement struct {
 	Nice      int    `help:"Nice value of servers and load; -20 takes the CPUs from other work, 0 does not." default:"-20"`
 	Port      int    `help:"First port to listen on in each namespace." default:"7007"`
 	Programs  string `help:"Folder to build in." default:"bin" type:"path"`
+	NoBuild   bool   `help:"Take the programs in that folder as they are: for a machine without compilers."`
 }
 
 // Validate is kong's hook: it refuses CPUs that are not there.
@@ -53,13 +54,16 @@ type Remote struct {
 
 // NewHost builds what the servers need and makes namespaces.
 func NewHost(ctx context.Context, p Placement, servers []Server, namespaces int) (*Host, error) {
-	if err := Build(ctx, p.Programs, servers); err != nil {
+	if !p.NoBuild {
+		if err := Build(ctx, p.Programs, servers); err != nil {
+			return nil, err
+		}
+	}
+	_, err := lab.RaiseFileLimit()
+	if err != nil {
 		return nil, err
 	}
-	if _, err := lab.RaiseFileLimit(); err != nil {
-		return nil, err
-	}
-	if err := lab.RaiseOwnNice(p.Nice); err != nil {
+	if p.Nice, err = lab.RaiseOwnNice(p.Nice); err != nil {
 		return nil, err
 	}
 	dir, err := os.MkdirTemp("", "nsreactor-bench-")
