@@ -23,6 +23,7 @@ import (
 
 	"github.com/nsreactor/nsreactor/bench/internal/lab"
 	"github.com/nsreactor/nsreactor/bench/internal/serve"
+	"github.com/nsreactor/nsreactor/nsctx/nstest"
 )
 
 const (
@@ -36,19 +37,14 @@ var (
 	programs   string
 )
 
-func TestMain(m *testing.M) { os.Exit(testMain(m)) }
+func TestMain(m *testing.M) {
+	os.Exit(nstest.MainFunc(func() int { return testMain(m) }))
+}
 
 // testMain makes three namespaces, two to begin with and one to add, and builds the
 // servers.
 func testMain(m *testing.M) int {
-	done, code, err := reexec()
-	if done {
-		return code
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
+	var err error
 	if namespaces, err = lab.NewNamespaces(3); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

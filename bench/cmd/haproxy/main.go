@@ -49,7 +49,7 @@ func main() {
 
 // run runs HAProxy until ctx ends.
 func run(ctx context.Context, program string, options *serve.Options, size int) error {
-	limit, err := serve.FileLimit()
+	limit, err := lab.RaiseFileLimit()
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,8 @@ func main() {
 	mode := flag.String("mode", "namespace", "any: never switch; namespace: the engine's default; always: in and back for each event")
 	loops := flag.Int("loops", 1, "event loops")
 	kind := flag.String("kind", "echo", "echo: return each message; http: answer GET /N with N bytes; table: package core")
+	incoming := flag.Bool("incoming", false, "echo only: count how many of every 16th event are served on the CPU that received them")
+	park := flag.Duration("park", 0, "how long an idle loop's thread stays in a namespace; 0 is the engine's default")
 	options := serve.Parse(serve.WithMessages, serve.WithControl)
 	ctx := serve.UntilTerminated()
 
@@ -28,7 +30,14 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	eng, err := start(*mode, *loops, handler, &options)
+	samples := new(sampler)
+	if plain, isEcho := handler.(echo); isEcho && *incoming {
+		samples.echo = plain
+		handler = samples
+	}
+	config := reactor.Config(*loops)
+	config.ParkTimeout = *park
+	eng, err := start(*mode, config, handler, &options)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -38,7 +47,9 @@ func main() {
 	if err := eng.Run(ctx); err != nil && !errors.Is(err, engine.ErrDrained) && !errors.Is(err, context.DeadlineExceeded) {
 		log.Fatal(err)
 	}
-	serve.PrintCounters(count(eng.Stats(), options.Messages.Size, table))
+	sum := count(eng.Stats(), options.Messages.Size, table)
+	sum.Sampled, sum.OnReceiving = samples.sampled.Load(), samples.same.Load()
+	serve.PrintCounters(sum)
 }
 
 // newHandler makes the handler of a kind.
@@ -59,8 +70,7 @@ func newHandler(kind string, messages *serve.Messages, table *core.Table) (engin
 }
 
 // start makes an engine that listens in every namespace.
-func start(mode string, loops int, handler engine.Handler, options *serve.Options) (*engine.Engine, error) {
-	config := reactor.Config(loops)
+func start(mode string, config engine.Config, handler engine.Handler, options *serve.Options) (*engine.Engine, error) {
 	var handle []engine.HandleOption
 	switch mode {
 	case "any":
@@ -93,6 +103,9 @@ type counters struct {
 	Switches uint64 `json:"switches"`
 	Messages uint64 `json:"messages,omitempty"` // if their size is known
 	Updates  uint64 `json:"updates"`            // of the table
+	// Of the events looked at, those on the CPU that received them; with -incoming.
+	Sampled     uint64 `json:"sampled,omitempty"`
+	OnReceiving uint64 `json:"on_receiving_cpu,omitempty"`
 }
 
 // count adds up what the engine counts anyway.

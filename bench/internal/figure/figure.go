@@ -57,7 +57,7 @@ func (l Lines) Save(base string) error {
 		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, logTicks{}
 	}
 	if l.LogY {
-		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, logTicks{}
+		logY(p)
 	} else {
 		p.Y.Min = 0
 	}
@@ -139,7 +139,7 @@ func (b Bars) Save(base string) error {
 	low := 0.0
 	if b.LogY {
 		low = b.least() / 2
-		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, logTicks{}
+		logY(p)
 	}
 	p.Y.Min = low
 	for i, s := range b.Series {
@@ -196,7 +196,7 @@ func newPlot(title, caption string) *plot.Plot {
 	p.Legend.XOffs, p.Legend.YOffs = vg.Points(8), vg.Points(-4)
 	p.Legend.TextStyle.Font.Size = vg.Points(9)
 	p.X.Padding, p.Y.Padding = 0, 0
-	p.Add(captioned{caption, p.X.Label.TextStyle})
+	p.Add(captioned{caption, p.X.Label.TextStyle, text.XRight})
 	return p
 }
 
@@ -233,10 +233,20 @@ func (logTicks) Ticks(least, most float64) []plot.Tick {
 	return ticks
 }
 
-// captioned writes a small line at the picture's foot.
+// logY makes the vertical axis logarithmic. gonum centres an axis's label at the mean of
+// its ends, which is at the very top of a logarithmic one, and shrinks the picture to
+// make room there; so the label lies above the axis.
+func logY(p *plot.Plot) {
+	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, logTicks{}
+	p.Add(captioned{p.Y.Label.Text, p.Y.Label.TextStyle, text.XLeft})
+	p.Y.Label.Text = ""
+}
+
+// captioned writes a small line above the picture, to its left or its right.
 type captioned struct {
 	text  string
 	style text.Style
+	align text.XAlignment
 }
 
 // Plot implements plot.Plotter.
@@ -244,6 +254,10 @@ func (c captioned) Plot(canvas draw.Canvas, p *plot.Plot) {
 	style := c.style
 	style.Font = font.From(style.Font, vg.Points(7))
 	style.Color = color.Gray{0x60}
-	style.XAlign, style.YAlign = text.XRight, text.YTop
-	canvas.FillText(style, vg.Point{X: canvas.Max.X, Y: canvas.Max.Y + vg.Points(10)}, c.text)
+	style.Rotation, style.XAlign, style.YAlign = 0, c.align, text.YTop
+	x := canvas.Max.X
+	if c.align == text.XLeft {
+		style.Font, style.Color, x = font.From(style.Font, vg.Points(9)), color.Black, canvas.Min.X
+	}
+	canvas.FillText(style, vg.Point{X: x, Y: canvas.Max.Y + vg.Points(11)}, c.text)
 }

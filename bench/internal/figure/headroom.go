@@ -7,7 +7,7 @@ import (
 )
 
 // lineShare is how much of a picture's height one line of the legend takes.
-const lineShare = 0.042
+const lineShare = 0.034
 
 // headroom lifts the top of the vertical axis, so that a legend of so many lines hides
 // nothing that is drawn.

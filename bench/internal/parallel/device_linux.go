@@ -10,6 +10,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/nsreactor/nsreactor/nsctx"
 )
 
 // The pair of devices, and the addresses at its ends.
@@ -24,19 +26,21 @@ const (
 // errSteering says that packets are not spread over CPUs: all else works.
 var errSteering = errors.New("receive packet steering can't be set, so one CPU receives all")
 
-// in runs work on a thread of its own in the namespace that a descriptor is open on:
-// setns(2). The thread ends with it, and whatever it has mounted, too.
+// in runs work on a thread in the namespace that a descriptor is open on, never the main
+// one. The thread ends with it, and whatever it has mounted, too.
 func in(fd int, work func() error) error {
-	result := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // never unlocked
-		if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
-			result <- os.NewSyscallError("setns", err)
-			return
+	ns, err := nsctx.ByFD(fd).Open()
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	runErr := nsctx.RunLocked(func(t *nsctx.Thread) {
+		runtime.LockOSThread() // once more than RunLocked unlocks, so that nobody uses the thread again
+		if err = t.Enter(ns); err == nil {
+			err = work()
 		}
-		result <- work()
-	}()
-	return <-result
+	})
+	return errors.Join(runErr, err)
 }
 
 // connect puts a pair of devices with so many queues between two namespaces. The error

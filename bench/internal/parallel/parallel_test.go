@@ -131,12 +131,20 @@ func TestVerdictsGoBothWays(t *testing.T) {
 		{summed(1.2, 100), []bool{false, true, false}},
 	} {
 		var got []bool
-		for _, v := range test.summary.verdicts() {
+		for _, v := range test.summary.verdicts(2) {
 			got = append(got, v.Reached)
 		}
 		if !slices.Equal(got, test.want) {
-			t.Errorf("got %v, want %v: %+v", got, test.want, test.summary.verdicts())
+			t.Errorf("got %v, want %v: %+v", got, test.want, test.summary.verdicts(2))
 		}
+	}
+}
+
+// TestOneLoopOfTwoCPUsHasNoTarget: what it can't receive itself others have to.
+func TestOneLoopOfTwoCPUsHasNoTarget(t *testing.T) {
+	s := summed(1.9, 500)
+	if got := s.verdicts(4); len(got) != 2 {
+		t.Errorf("got %+v, want nothing of shares", got)
 	}
 }
 

@@ -21,6 +21,7 @@ const (
 	namespace = "nsr-namespace"
 	goNet     = "gonet"
 	gnet      = "gnet"
+	gnetOne   = "gnet-enroll"
 )
 
 // servers are the candidates in the order of the report.
@@ -31,6 +32,7 @@ var servers = []trial.Server{
 	{Name: namespace, Program: "nsr", Args: []string{"-mode", "namespace"}, Floor: floor},
 	{Name: goNet, Program: "gonet", Floor: floor},
 	{Name: gnet, Program: "gnetecho", Floor: floor},
+	{Name: gnetOne, Program: "gnetecho", Args: []string{"-engines", "1"}, Floor: floor},
 	{Name: "nbio", Program: "nbioecho", Floor: floor},
 	{Name: "netpoll", Program: "netpollecho", Floor: floor},
 }

@@ -21,7 +21,9 @@ func Section(w io.Writer, dir string) error {
 	}
 	page.Head(w, "Peers", r.Args, r.Machine, r.Seconds)
 	page.Text(w, "One server on one CPU, its load on the other; windows of load go round between servers that are all up and connected, "+
-		"ratios are taken within a round, and brackets hold the median's 95 %% bootstrap interval. Versions: %s.", list(r.Versions))
+		"ratios are taken within a round, and brackets hold the median's 95 %% bootstrap interval. nsr-http knows the smallest HTTP that is correct, HAProxy all of it. "+
+		"gnet has one engine for each namespace, since an engine's listeners are all in one; gnet-enroll is one engine whose connections package net "+
+		"has accepted. Versions: %s.", list(r.Versions))
 	page.Verdicts(w, r.Summary.verdicts())
 	page.Pictures(w, r.Pictures)
 	page.Table(w, overviewHead, r.Summary.overview())
@@ -49,7 +51,7 @@ func list(names []string) string {
 }
 
 var overviewHead = []string{
-	"closed loop, CPU a message as a ratio to the C loop", anyMode, namespace, "namespace to any", "c-group", goNet, gnet, "nbio", "netpoll",
+	"closed loop, CPU a message as a ratio to the C loop", anyMode, namespace, "namespace to any", "c-group", goNet, gnet, gnetOne, "nbio", "netpoll",
 }
 
 // overview has a line a cell.
@@ -65,7 +67,7 @@ func (r Result) overview() [][]string {
 			toAny = interval(c.ToAny)
 		}
 		row := []string{cellOf(cells[0]).String(), ratios[anyMode], ratios[namespace], toAny}
-		for _, name := range []string{"c-group", goNet, gnet, "nbio", "netpoll"} {
+		for _, name := range overviewHead[4:] {
 			row = append(row, orDash(ratios[name]))
 		}
 		rows = append(rows, row)
@@ -144,13 +146,13 @@ func openVerdicts(cells []trial.Summary) []page.Verdict {
 		switch s.Server {
 		case anyMode, namespace:
 			own = append(own, s)
-		case goNet, gnet:
+		case goNet, gnet, gnetOne:
 			rivals = append(rivals, s)
 		}
 	}
 	var all []page.Verdict
 	below := func(s trial.Summary, what, format string, value func(trial.Summary) float64) {
-		v := page.Verdict{What: fmt.Sprintf("%s at %.0f messages a second, %v: %s below Go net and gnet", s.Server, s.Asked, s.Shape, what), Reached: true}
+		v := page.Verdict{What: fmt.Sprintf("%s at %.0f messages a second, %v: %s below Go net and both gnets", s.Server, s.Asked, s.Shape, what), Reached: true}
 		v.Got = fmt.Sprintf(format, value(s))
 		for _, rival := range rivals {
 			v.Got += fmt.Sprintf(", %s "+format, rival.Server, value(rival))
@@ -192,8 +194,10 @@ func idleVerdicts(all []Holding) []page.Verdict {
 			verdicts = append(verdicts, page.Verdict{What: fmt.Sprintf("%d idle connections (%s): %s", h.Connections, h.Shape, what), Got: got, Reached: reached})
 		}
 		aim(fmt.Sprintf("at most %d bytes each", mostIdleBytes), fmt.Sprintf("%.0f", h.AfterBytes), h.AfterBytes <= mostIdleBytes)
-		if rival, ok := by[h.Shape][gnet]; ok {
-			aim("memory below gnet's", fmt.Sprintf("%s MiB, gnet %s", mib(h.AfterPSSKB), mib(rival.AfterPSSKB)), h.AfterPSSKB < rival.AfterPSSKB)
+		for _, name := range []string{gnet, gnetOne} {
+			if rival, ok := by[h.Shape][name]; ok {
+				aim("memory below that of "+name, fmt.Sprintf("%s MiB, %s %s", mib(h.AfterPSSKB), name, mib(rival.AfterPSSKB)), h.AfterPSSKB < rival.AfterPSSKB)
+			}
 		}
 		if rival, ok := by[h.Shape][goNet]; ok {
 			aim(fmt.Sprintf("a %dth of Go net's memory", partOfGoNet), fmt.Sprintf("%s MiB, Go net %s: a %.1fth", mib(h.AfterPSSKB), mib(rival.AfterPSSKB),

@@ -6,21 +6,23 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsreactor/nsreactor/nsctx"
 )
 
-// In runs work on a thread of its own inside the namespace at path: setns(2). The
-// thread never leaves the namespace: it ends with the goroutine that is locked to it.
+// In runs work on a thread of its own inside the namespace at path: setns(2).
 func In(path string, work func() error) error {
-	result := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread must not be used again
-		if err := enter(path); err != nil {
-			result <- err
-			return
-		}
-		result <- work()
-	}()
-	return <-result
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	ns, err := nsctx.ByFD(int(file.Fd())).Open()
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	return ns.Do(work)
 }
 
 // Enter moves the calling goroutine, locked to its thread, into the namespace at path,
@@ -66,25 +68,4 @@ func enter(path string) error {
 		return fmt.Errorf("%s: %w", path, os.NewSyscallError("setns", err))
 	}
 	return nil
-}
-
-// RaiseFileLimit lifts the soft limit on descriptors to the hard one: setrlimit(2).
-// Unlike the Go runtime's own lift at start-up, this one is inherited by children.
-func RaiseFileLimit() error {
-	limit, err := fileLimit()
-	if err != nil {
-		return err
-	}
-	limit.Cur = limit.Max
-	return os.NewSyscallError("setrlimit", unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
-}
-
-// FileLimit is how many descriptors this process may have: getrlimit(2).
-func FileLimit() (int, error) {
-	limit, err := fileLimit()
-	return int(limit.Cur), err
-}
-
-func fileLimit() (limit unix.Rlimit, err error) {
-	return limit, os.NewSyscallError("getrlimit", unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
 }

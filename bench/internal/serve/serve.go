@@ -14,6 +14,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/nsreactor/nsreactor/bench/internal/lab"
 )
 
 // Options are the arguments that every server takes, and those that some take.
@@ -62,7 +64,7 @@ func Parse(extra ...Flag) Options {
 		usage()
 		os.Exit(2)
 	}
-	if err := RaiseFileLimit(); err != nil {
+	if _, err := lab.RaiseFileLimit(); err != nil {
 		log.Fatal(err)
 	}
 	options.Messages.prepare()

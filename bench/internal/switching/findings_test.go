@@ -70,8 +70,8 @@ func figures(setns, miss, hit int) *record.Record[Row, Summary] {
 
 func TestVerdictsGoBothWays(t *testing.T) {
 	for _, v := range verdicts(figures(1100, 1100, 1)) {
-		if !v.reached {
-			t.Errorf("good figures: %s", v.text)
+		if !v.Reached {
+			t.Errorf("good figures: %s", v.Got)
 		}
 	}
 	bad := verdicts(figures(5000, 6000, 50))
@@ -79,7 +79,7 @@ func TestVerdictsGoBothWays(t *testing.T) {
 		t.Fatalf("got %+v", bad)
 	}
 	for i, want := range []string{"6.00 [", "1.20 [", "50.00 ns", "6.00 µs"} {
-		if bad[i].reached || !strings.Contains(bad[i].text, want) {
+		if bad[i].Reached || !strings.Contains(bad[i].Got, want) {
 			t.Errorf("bad figures: got %+v, want one with %q", bad[i], want)
 		}
 	}

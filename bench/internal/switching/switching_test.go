@@ -52,7 +52,7 @@ func TestShortRunIsComplete(t *testing.T) {
 	}
 	checkFiles(t, dir, r.Pictures)
 	var page strings.Builder
-	if err := Section(&page, dir); err != nil || !strings.Contains(page.String(), "What does not look good") {
+	if err := Section(&page, dir); err != nil || !strings.Contains(page.String(), "miss to setns") {
 		t.Errorf("the page: %v: %s", err, page.String())
 	}
 }

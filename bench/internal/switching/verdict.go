@@ -3,6 +3,7 @@ package switching
 import (
 	"fmt"
 
+	"github.com/nsreactor/nsreactor/bench/internal/page"
 	"github.com/nsreactor/nsreactor/bench/internal/record"
 )
 
@@ -16,20 +17,14 @@ const (
 	noisyFrom  = 0.15 // of the median, between a point's quartiles
 )
 
-// A verdict is one comparison.
-type verdict struct {
-	reached bool
-	text    string
-}
-
 // verdicts compares what the paper's figures show: one thread in the order of the
 // namespaces, at 512 and at the most; and the worst of all points.
-func verdicts(r *record.Record[Row, Summary]) []verdict {
+func verdicts(r *record.Record[Row, Summary]) []page.Verdict {
 	lines := tableLines(r)
 	if len(lines) == 0 {
 		return nil
 	}
-	var all []verdict
+	var all []page.Verdict
 	last := most(r.Rows)
 	for _, l := range lines {
 		if l.Threads == lines[0].Threads && l.Order == Sequential && (l.Namespaces == 512 || l.Namespaces == last) && l.Namespaces > 1 {
@@ -39,11 +34,11 @@ func verdicts(r *record.Record[Row, Summary]) []verdict {
 	return append(all, worstMiss(lines), worstHit(lines), belowPaper(lines))
 }
 
-func flat(l tableLine) verdict {
-	return verdict{
-		l.SetnsFlat.Median <= flatWithin && l.MissFlat.Median <= flatWithin,
-		fmt.Sprintf("at %d namespaces a switch takes %s of the time it takes at one (bare setns(2): %s); wanted: at most %.2f",
-			l.Namespaces, interval(l.MissFlat), interval(l.SetnsFlat), flatWithin),
+func flat(l tableLine) page.Verdict {
+	return page.Verdict{
+		What:    fmt.Sprintf("at %d namespaces a switch takes at most %.2f of the time it takes at one", l.Namespaces, flatWithin),
+		Got:     fmt.Sprintf("%s, bare setns(2) %s", interval(l.MissFlat), interval(l.SetnsFlat)),
+		Reached: l.SetnsFlat.Median <= flatWithin && l.MissFlat.Median <= flatWithin,
 	}
 }
 
@@ -58,29 +53,30 @@ func greatest(lines []tableLine, value func(tableLine) float64) tableLine {
 	return worst
 }
 
-func worstMiss(lines []tableLine) verdict {
+func worstMiss(lines []tableLine) page.Verdict {
 	l := greatest(lines, func(l tableLine) float64 { return l.MissRatio.Median })
-	return verdict{
-		l.MissRatio.Median <= missWithin,
-		fmt.Sprintf("Enter on a miss takes at most %s of bare setns(2), at %s; wanted: at most %.2f", interval(l.MissRatio), l.where(), missWithin),
+	return page.Verdict{
+		What:    fmt.Sprintf("Enter on a miss takes at most %.2f of bare setns(2)", missWithin),
+		Got:     fmt.Sprintf("%s, at worst, with %s", interval(l.MissRatio), l.where()),
+		Reached: l.MissRatio.Median <= missWithin,
 	}
 }
 
-func worstHit(lines []tableLine) verdict {
+func worstHit(lines []tableLine) page.Verdict {
 	l := greatest(lines, func(l tableLine) float64 { return l.rows[Hit].Mean })
-	return verdict{
-		l.rows[Hit].Mean <= hitWithin,
-		fmt.Sprintf("Enter on a hit takes at most %.2f ns, at %s, where an empty call takes %.2f ns; wanted: at most %.0f ns",
-			l.rows[Hit].Mean, l.where(), l.rows[Call].Mean, hitWithin),
+	return page.Verdict{
+		What:    fmt.Sprintf("Enter on a hit takes at most %.0f ns", hitWithin),
+		Got:     fmt.Sprintf("%.2f ns, at worst, with %s, where an empty call takes %.2f ns", l.rows[Hit].Mean, l.where(), l.rows[Call].Mean),
+		Reached: l.rows[Hit].Mean <= hitWithin,
 	}
 }
 
-func belowPaper(lines []tableLine) verdict {
+func belowPaper(lines []tableLine) page.Verdict {
 	l := greatest(lines, func(l tableLine) float64 { return l.rows[Miss].Mean })
-	return verdict{
-		l.rows[Miss].Mean <= paperAfter*1000,
-		fmt.Sprintf("Enter on a miss takes at most %.2f µs in the mean, at %s; the paper's, on its hardware, took %.0f µs",
-			l.rows[Miss].Mean/1000, l.where(), paperAfter),
+	return page.Verdict{
+		What:    fmt.Sprintf("Enter on a miss takes at most the %.0f µs that the paper gives for its hardware", paperAfter),
+		Got:     fmt.Sprintf("%.2f µs, the greatest mean, with %s", l.rows[Miss].Mean/1000, l.where()),
+		Reached: l.rows[Miss].Mean <= paperAfter*1000,
 	}
 }
 
