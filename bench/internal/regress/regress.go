@@ -47,6 +47,10 @@ var ErrRegressed = errors.New("figures are worse than the baseline allows")
 
 // Run measures and compares, or measures and keeps.
 func (c *Command) Run(ctx context.Context) error {
+	baseline, err := readBaseline(c.Baseline)
+	if err != nil && c.Calibrate == 0 {
+		return err
+	}
 	host, err := trial.NewHost(ctx, c.Placement, servers, c.namespaces())
 	if err != nil {
 		return err
@@ -54,10 +58,6 @@ func (c *Command) Run(ctx context.Context) error {
 	defer func() { _ = host.Close() }()
 	if c.Calibrate > 0 {
 		return c.calibrate(ctx, host)
-	}
-	baseline, err := readBaseline(c.Baseline)
-	if err != nil {
-		return err
 	}
 	r := record.New[Metric, Result]("regress", os.Args[1:])
 	if r.Rows, err = c.measure(ctx, host); err != nil {

@@ -38,7 +38,8 @@ type Window struct {
 	CPUMicros float64 `json:"server_cpu_us_per_message"`
 	CPUShare  float64 `json:"server_cpu_share"`
 	// WaitShare is the time that server threads were runnable without running, summed
-	// over threads. On a quiet machine it is next to nothing for a server of one.
+	// over threads. On a quiet machine it is next to nothing for a server of one. It and
+	// Slices are 0 for a server of more than a thousand threads.
 	WaitShare float64 `json:"server_wait_share"`
 	// Slices is how often one of the server's threads lost or gave up its CPU.
 	Slices float64 `json:"context_switches_per_message"`
@@ -58,6 +59,7 @@ type Contestant struct {
 	cell    Cell
 	load    *load
 	pids    []int
+	crowded bool // too many threads to look at each while the load runs
 	// answered is how many messages the load had had back at the end of its last run.
 	answered uint64
 }
@@ -82,6 +84,10 @@ func (h *Host) Enter(ctx context.Context, s Server, c Cell, place int) (*Contest
 	return k, nil
 }
 
+// mostThreads is how many threads of a server are looked at one by one at the ends of a
+// window: more take tens of milliseconds of CPU time, which the window would miss.
+const mostThreads = 1024
+
 // watch tells the load which processes the server consists of: it reads their CPU
 // clocks at the very ends of its window.
 func (k *Contestant) watch() error {
@@ -89,6 +95,11 @@ func (k *Contestant) watch() error {
 	if k.pids, err = k.Process.PIDs(); err != nil {
 		return err
 	}
+	usage, err := lab.Measure(k.pids)
+	if err != nil {
+		return err
+	}
+	k.crowded = usage.Threads > mostThreads
 	words := make([]string, len(k.pids))
 	for i, pid := range k.pids {
 		words[i] = strconv.Itoa(pid)
@@ -116,6 +127,10 @@ func (k *Contestant) Measure(ctx context.Context, span Span) (Window, error) {
 func (k *Contestant) measure(ctx context.Context, span Span) (Window, error) {
 	var marks []lab.Usage
 	report, err := k.load.window(ctx, span, func() error {
+		if k.crowded {
+			marks = append(marks, lab.Usage{})
+			return nil
+		}
 		usage, err := lab.Measure(k.pids)
 		marks = append(marks, usage)
 		return err
@@ -142,9 +157,10 @@ func (k *Contestant) window(span Span, r loadReport, before, after lab.Usage) Wi
 		histogram: r.histogram(),
 	}
 	// The marks are taken a little after the window's ends, so their own distance counts.
-	between := after.At.Sub(before.At).Seconds()
-	w.WaitShare = (after.Wait - before.Wait).Seconds() / between
-	w.Slices = (float64(after.Switches) - float64(before.Switches)) / between / r.Rate
+	if between := after.At.Sub(before.At).Seconds(); between > 0 {
+		w.WaitShare = (after.Wait - before.Wait).Seconds() / between
+		w.Slices = (float64(after.Switches) - float64(before.Switches)) / between / r.Rate
+	}
 	w.P50, w.P99, w.P999, w.Max = micros(w.histogram, 50), micros(w.histogram, 99), micros(w.histogram, 99.9), micros(w.histogram, 100)
 	return w
 }
