@@ -118,7 +118,8 @@ func TestFlagsThatMakeNoSenseAreRefused(t *testing.T) {
 func TestVerdictsGoBothWays(t *testing.T) {
 	r := Result{Idle: []Holding{
 		{Server: anyMode, Shape: "10x10", Connections: 100, AfterPSSKB: 100, AfterBytes: 900},
-		{Server: gnet, Shape: "10x10", AfterPSSKB: 90}, {Server: goNet, Shape: "10x10", AfterPSSKB: 2000},
+		{Server: gnet, Shape: "10x10", AfterPSSKB: 90},
+		{Server: goNet, Shape: "10x10", AfterPSSKB: 2000},
 	}}
 	var reached []bool
 	for _, v := range r.verdicts() {

@@ -3,6 +3,7 @@ package peers
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/nsreactor/nsreactor/bench/internal/page"
 	"github.com/nsreactor/nsreactor/bench/internal/record"
@@ -23,7 +24,7 @@ func Section(w io.Writer, dir string) error {
 	page.Text(w, "One server on one CPU, its load on the other; windows of load go round between servers that are all up and connected, "+
 		"ratios are taken within a round, and brackets hold the median's 95 %% bootstrap interval. nsr-http knows the smallest HTTP that is correct, HAProxy all of it. "+
 		"gnet has one engine for each namespace, since an engine's listeners are all in one; gnet-enroll is one engine whose connections package net "+
-		"has accepted. Versions: %s.", list(r.Versions))
+		"has accepted. Versions: %s.", strings.Join(r.Versions, ", "))
 	page.Verdicts(w, r.Summary.verdicts())
 	page.Pictures(w, r.Pictures)
 	page.Table(w, overviewHead, r.Summary.overview())
@@ -37,17 +38,6 @@ func Section(w io.Writer, dir string) error {
 	}
 	page.Warnings(w, r.Warnings)
 	return nil
-}
-
-func list(names []string) string {
-	text := ""
-	for i, name := range names {
-		if i > 0 {
-			text += ", "
-		}
-		text += name
-	}
-	return text
 }
 
 var overviewHead = []string{

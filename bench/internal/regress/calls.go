@@ -90,8 +90,7 @@ func trace(ctx context.Context, pid int, work func() error) (map[string]int, err
 	}
 	_ = cmd.Process.Signal(os.Interrupt)
 	waitErr := cmd.Wait()
-	var ended *exec.ExitError
-	if errors.As(waitErr, &ended) {
+	if _, ended := errors.AsType[*exec.ExitError](waitErr); ended {
 		waitErr = nil // it ends by the signal that it was sent
 	}
 	if err := errors.Join(workErr, waitErr); err != nil {

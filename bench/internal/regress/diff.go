@@ -79,8 +79,8 @@ func failures(lines []Line) int {
 	return n
 }
 
-// print writes the comparison for a terminal.
-func print(w io.Writer, lines []Line) {
+// printLines writes the comparison for a terminal.
+func printLines(w io.Writer, lines []Line) {
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(out, "figure\tbaseline\tnow\tchange\tlimit\t")
 	for _, row := range rows(lines) {

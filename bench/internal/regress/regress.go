@@ -67,7 +67,7 @@ func (c *Command) Run(ctx context.Context) error {
 	if baseline.Machine.CPU != r.Machine.CPU || baseline.Machine.Kernel != r.Machine.Kernel {
 		r.Warn("the baseline is of another machine (%s, Linux %s): tolerances may not fit", baseline.Machine.CPU, baseline.Machine.Kernel)
 	}
-	print(os.Stdout, r.Summary.Lines)
+	printLines(os.Stdout, r.Summary.Lines)
 	if err := r.Finish(c.Out, func(string) ([]string, error) { return nil, nil }); err != nil {
 		return err
 	}

@@ -124,7 +124,7 @@ func (p *Process) Stop() (Counters, error) {
 // kill ends the process and all that it has started.
 func (p *Process) kill() {
 	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // Start has made it a session, and so a group
-	<-p.exited
+	_ = <-p.exited                                        // that it was killed is no news
 }
 
 // parseCounters reads the last line of JSON in a server's output, which may also hold
