@@ -7,7 +7,11 @@ import (
 )
 
 // A Shape is how many namespaces there are and how many connections in each.
-type Shape struct{ Namespaces, Conns int }
+// In JSON it is text; the tags name its columns in CSV.
+type Shape struct {
+	Namespaces int `json:"namespaces"`
+	Conns      int `json:"conns"`
+}
 
 func (s Shape) String() string { return fmt.Sprintf("%dx%d", s.Namespaces, s.Conns) }
 

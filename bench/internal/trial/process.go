@@ -60,8 +60,7 @@ func start(ctx context.Context, name string, cmd *exec.Cmd, cpu, nice int) (*Pro
 	}
 	go func() { p.exited <- cmd.Wait() }()
 	if err := p.await(ctx, ready, startPatience); err != nil {
-		p.kill()
-		return nil, err
+		return nil, errors.Join(err, p.kill())
 	}
 	p.Took = time.Since(began)
 	return p, nil
@@ -112,8 +111,7 @@ func (p *Process) Stop() (Counters, error) {
 	select {
 	case err = <-p.exited:
 	case <-time.After(stopPatience):
-		p.kill()
-		err = errors.New("SIGTERM did not end it")
+		err = fmt.Errorf("SIGTERM did not end it: %w", p.kill())
 	}
 	if err != nil {
 		return Counters{}, fmt.Errorf("%s: %w: %q", p.Name, err, p.stderr.String())
@@ -121,10 +119,10 @@ func (p *Process) Stop() (Counters, error) {
 	return parseCounters(p.stdout.bytes())
 }
 
-// kill ends the process and all that it has started.
-func (p *Process) kill() {
+// kill ends the process and all that it has started, and returns how it ended.
+func (p *Process) kill() error {
 	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // Start has made it a session, and so a group
-	_ = <-p.exited                                        // that it was killed is no news
+	return <-p.exited
 }
 
 // parseCounters reads the last line of JSON in a server's output, which may also hold
