@@ -19,9 +19,9 @@ func TestBatchOrderStartsAtHome(t *testing.T) {
 	l.at = nil // at home
 	c := &batchCase{cells: []*cell{away, home}, at: l.at}
 	for i := range 4 {
-		c.events = append(c.events, batchEvent{conn: &Conn{ep: c.endpoint(i%2, false)}, link: -1})
+		c.events = append(c.events, c.endpoint(i%2, false))
 	}
-	order := c.order(&l.batch, SwitchOnChange)
+	order := c.order(&l.batch, false)
 	c.at = home.ns // which is what nil stands for
 	c.check(t, order)
 }

@@ -250,7 +250,7 @@ func (c *Conn) flush() error {
 
 func (c *Conn) sent(n int) {
 	if n > 0 {
-		c.ep.cell.bytesOut.add(uint64(n))
+		c.loop.countOut(c.ep, n)
 		c.moved = c.loop.now
 	}
 }

@@ -38,6 +38,7 @@ type loop struct {
 	output  []byte                         // scratch that a callback's writes go to
 	outLent *Conn                          // whose output it is for now
 	now     int64                          // the engine's clock at the start of the turn
+	always  bool                           // Config.Switch is SwitchAlways
 
 	batch   batch
 	shown   *endpoint // what serving was last set to
@@ -56,7 +57,8 @@ type loop struct {
 	idleSince int64 // when the last turn with an event ended
 	hot       bool  // events come faster than one can fall asleep
 	published nsctx.ThreadStats
-	unshown   int // turns since the thread's counters were published
+	moved     []*endpoint // whose bytes were counted since the counters were published
+	shownAt   int64       // when that was
 	stopping  bool
 	finished  bool
 	revived   bool // on a new goroutine, in the middle of a turn
@@ -88,7 +90,7 @@ func newLoop(e *Engine, index, cpu int) (*loop, error) {
 	l := &loop{
 		eng: e, index: index, cpu: cpu, poller: p, table: newTable(),
 		input: make([]byte, e.cfg.ReadChunk), output: make([]byte, 64<<10),
-		cells: make(map[*Namespace]*cell), stopped: make(chan struct{}),
+		cells: make(map[*Namespace]*cell), stopped: make(chan struct{}), always: e.cfg.Switch == SwitchAlways,
 	}
 	l.accept = new(acceptor).accept
 	l.stats.turnSeconds.base, l.stats.turnSeconds.per = 1000, 1e9
@@ -285,15 +287,25 @@ func (l *loop) record(events int) {
 	}
 	l.stats.turns.inc()
 	l.stats.turnSeconds.observe(uint64(l.ended - l.now))
-	if l.unshown++; l.unshown >= 64 {
+	if l.ended-l.shownAt >= publishEvery {
 		l.publish()
 	}
 }
 
-// publish shows the thread's own counters to other goroutines. It is done
-// before sleeping and every so many turns, not at each.
+// publishEvery is how long a busy loop may keep counts to itself, in
+// nanoseconds.
+const publishEvery = 10_000_000
+
+// publish shows other goroutines what is counted without regard to them: an
+// atomic store costs more than all else there is to a count. It is done before
+// sleeping, and every so often by a loop that does not come to sleep.
 func (l *loop) publish() {
-	l.unshown = 0
+	l.shownAt = l.ended
+	for i, ep := range l.moved {
+		ep.publish()
+		l.moved[i] = nil
+	}
+	l.moved = l.moved[:0]
 	s := l.thread.Stats()
 	if s != l.published {
 		l.stats.switches.add(s.Switches - l.published.Switches)
@@ -329,7 +341,7 @@ func (l *loop) enterNamespace(ns *Namespace) error {
 
 // leave is the other half of enter for the policy that always switches.
 func (l *loop) leave() {
-	if l.eng.cfg.Switch == SwitchAlways {
+	if l.always {
 		l.goHome()
 	}
 }

@@ -13,10 +13,6 @@ const carryMax = 4 << 10
 
 // serveConn handles a connection's readiness.
 func (l *loop) serveConn(c *Conn, ready poller.Readiness) {
-	if c.stage == stageClosed {
-		l.stats.stale.inc() // closed by an event earlier in the batch
-		return
-	}
 	l.show(c.ep)
 	if ready.Writable() {
 		c.blocked = false // settle writes
@@ -75,7 +71,7 @@ func (l *loop) serveReadable(c *Conn) {
 	case n > 0:
 		c.in.fill(n)
 		c.moved = l.now
-		c.ep.cell.bytesIn.add(uint64(n))
+		l.countIn(c.ep, n)
 		l.tell(c, onData)
 		if c.in.len() >= l.eng.cfg.ReadBufferMax {
 			c.pause |= pausedByInput
@@ -96,7 +92,7 @@ func (l *loop) throwAway(c *Conn) {
 	n, e := readSocket(c.fd, l.input)
 	switch {
 	case n > 0:
-		c.ep.cell.bytesIn.add(uint64(n))
+		l.countIn(c.ep, n)
 	case e == 0:
 		c.eof = true
 	case !notReady(e):
