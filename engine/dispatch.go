@@ -50,11 +50,11 @@ func (l *loop) handleFree() {
 		c, ls := l.resolve(i)
 		switch {
 		case c != nil:
-			if b.isFree(i, c.ep, l.always) {
+			if b.isFree(i, c.anywhere || l.always, c.ep) {
 				l.serveConn(c, b.events[i].Readiness())
 			}
 		case ls != nil:
-			if b.isFree(i, ls.ep, l.always) {
+			if b.isFree(i, ls.ep.anywhere || l.always, ls.ep) {
 				l.serveListener(ls)
 			}
 		}
@@ -98,11 +98,11 @@ func (b *batch) begin(events []poller.Event) {
 	}
 }
 
-// isFree reports whether an event is to be handled when it is met, because its
-// handler needs no namespace or the policy is to always switch. Otherwise it puts
+// isFree passes on whether an event may be handled when it is met, because its
+// handler needs no namespace or the policy is to always switch. If not, it puts
 // the event into its bucket.
-func (b *batch) isFree(i int, ep *endpoint, always bool) bool {
-	if ep.anywhere || always {
+func (b *batch) isFree(i int, free bool, ep *endpoint) bool {
+	if free {
 		return true
 	}
 	cell := ep.cell

@@ -40,7 +40,7 @@ func (c *batchCase) order(b *batch, always bool) []int {
 	c.handled = c.handled[:0]
 	b.begin(c.raw[:len(c.events)])
 	for i, ep := range c.events {
-		if b.isFree(i, ep, always) {
+		if b.isFree(i, ep.anywhere || always, ep) {
 			c.handled = append(c.handled, i)
 		}
 	}
@@ -138,7 +138,7 @@ func TestDispatchDropsStaleEvents(t *testing.T) {
 			a, b := unitPair(t)
 			t.Cleanup(func() { closeSocket(b) })
 			c := unitConn(l, a)
-			c.ep.anywhere = anywhere
+			c.anywhere = anywhere
 			c.ep.handler = hooks{data: func(c *Conn) { served = append(served, c) }}
 			l.updateInterest(c)
 			if n, e := writeSocket(b, []byte("x")); n != 1 || e != 0 {
@@ -186,7 +186,7 @@ func TestDispatchDropsWhatTheBatchClosed(t *testing.T) {
 			a, b := unitPair(t)
 			t.Cleanup(func() { closeSocket(b) })
 			c := unitConn(l, a)
-			c.ep.cell, c.ep.anywhere, c.ep.handler = cell, anywhere, hooks{data: closeAll}
+			c.ep.cell, c.anywhere, c.ep.handler = cell, anywhere, hooks{data: closeAll}
 			l.updateInterest(c)
 			conns = append(conns, c)
 			if n, e := writeSocket(b, []byte("x")); n != 1 || e != 0 {

@@ -36,7 +36,9 @@ type loop struct {
 	accept  func(fd int) (accepted, errno) // accept4(2); tests put failures here
 	input   []byte                         // scratch that reads go to
 	output  []byte                         // scratch that a callback's writes go to
-	outLent *Conn                          // whose output it is for now
+	scratch buffers                        // the two, to lend to a connection
+	lent    *Conn                          // who has it
+	spare   []*buffers                     // empty ones that connections have used
 	now     int64                          // the engine's clock at the start of the turn
 	always  bool                           // Config.Switch is SwitchAlways
 
@@ -93,6 +95,7 @@ func newLoop(e *Engine, index, cpu int) (*loop, error) {
 		cells: make(map[*Namespace]*cell), stopped: make(chan struct{}), always: e.cfg.Switch == SwitchAlways,
 	}
 	l.accept = new(acceptor).accept
+	l.renewScratch()
 	l.stats.turnSeconds.base, l.stats.turnSeconds.per = 1000, 1e9
 	l.stats.batchEvents.base, l.stats.batchEvents.per = 1, 1
 	return l, nil
@@ -149,7 +152,7 @@ func (l *loop) survive() {
 		return
 	}
 	l.eng.log.Error("a handler ended its loop's goroutine; going on with another", "loop", l.index)
-	l.outLent, l.at, l.revived = nil, nil, true
+	l.at, l.revived = nil, true
 	go func() {
 		if err := l.start(); err != nil {
 			l.eng.fail(fmt.Errorf("loop %d: cannot go on: %w", l.index, err))
@@ -320,12 +323,12 @@ func (l *loop) publish() {
 	}
 }
 
-// enter brings the thread where an endpoint's handler needs it.
-func (l *loop) enter(ep *endpoint) error {
-	if ep.anywhere {
+// enter brings the thread where a connection's handler needs it.
+func (l *loop) enter(c *Conn) error {
+	if c.anywhere {
 		return nil
 	}
-	return l.enterNamespace(ep.cell.ns)
+	return l.enterNamespace(c.ep.cell.ns)
 }
 
 func (l *loop) enterNamespace(ns *Namespace) error {

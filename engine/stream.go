@@ -38,7 +38,7 @@ func (l *loop) serveHangup(c *Conn, ready poller.Readiness) {
 	case ready.Failed():
 		if err := pendingError(c.fd); err != nil {
 			c.ep.cell.errors[ErrorRead].inc()
-			c.failed = c.error("read", err)
+			c.fail(c.error("read", err))
 			return
 		}
 	}
@@ -54,26 +54,31 @@ func (l *loop) serveReadable(c *Conn) {
 	}
 	if c.wantData {
 		l.tellLeftovers(c) // before there is more, or the end
-		if c.pause != 0 || c.failed != nil {
+		if c.pause != 0 || c.broken {
 			return
 		}
 	}
-	switch held := c.in.len(); {
+	if c.buf == nil {
+		c.buf = l.lend(c)
+	}
+	in := &c.buf.in
+	switch held := in.len(); {
+	case in.lent:
 	case held <= carryMax:
-		c.in.lend(l.input)
+		in.lend(l.input)
 	case held >= l.eng.cfg.ReadBufferMax:
 		c.pause |= pausedByInput
 		return
 	}
-	room := c.in.room(carryMax)
+	room := in.room(carryMax)
 	n, e := readSocket(c.fd, room[:min(len(room), l.eng.cfg.ReadChunk)])
 	switch {
 	case n > 0:
-		c.in.fill(n)
+		in.fill(n)
 		c.moved = l.now
 		l.countIn(c.ep, n)
 		l.tell(c, onData)
-		if c.in.len() >= l.eng.cfg.ReadBufferMax {
+		if c.unread() >= l.eng.cfg.ReadBufferMax {
 			c.pause |= pausedByInput
 		}
 	case e == 0:
@@ -81,7 +86,7 @@ func (l *loop) serveReadable(c *Conn) {
 		l.tell(c, onReadEOF)
 	case !notReady(e):
 		c.ep.cell.errors[ErrorRead].inc()
-		c.failed = c.error("read", e)
+		c.fail(c.error("read", e))
 	}
 }
 
@@ -97,7 +102,7 @@ func (l *loop) throwAway(c *Conn) {
 		c.eof = true
 	case !notReady(e):
 		// The peer is gone. It has what it wanted, or it did not want it.
-		c.failed = c.error("read", e)
+		c.fail(c.error("read", e))
 	}
 }
 
@@ -117,9 +122,9 @@ func (l *loop) tell(c *Conn, callback func(Handler, *Conn)) {
 	if !c.open() {
 		return
 	}
-	if err := l.enter(c.ep); err != nil {
+	if err := l.enter(c); err != nil {
 		c.ep.cell.errors[ErrorSwitch].inc()
-		c.failed = c.error("enter", err)
+		c.fail(c.error("enter", err))
 		return
 	}
 	l.running = c
@@ -139,24 +144,9 @@ func (l *loop) checkThread(c *Conn) {
 	l.at = nil
 	l.stats.strays.inc()
 	c.ep.cell.errors[ErrorStray].inc()
-	c.failed = c.error("handler", errors.Join(ErrStrayed, err))
+	c.fail(c.error("handler", errors.Join(ErrStrayed, err)))
 	l.eng.log.Error("handler left its thread in another namespace", "netns", c.ep.cell.ns.Name(), "port", c.ep.svc.port, "err", err)
 	l.goHome()
-}
-
-// lendOutput gives the running connection's first write the loop's scratch.
-func (l *loop) lendOutput(c *Conn) {
-	if c == l.running && l.outLent == nil && c.out.buf == nil {
-		c.out.lend(l.output)
-		l.outLent = c
-	}
-}
-
-// takeOutput takes the scratch back, if the connection has it.
-func (l *loop) takeOutput(c *Conn) {
-	if l.outLent == c {
-		l.outLent = nil
-	}
 }
 
 // settle brings a connection into order after its callbacks: what they wrote
@@ -166,18 +156,18 @@ func (l *loop) settle(c *Conn) {
 	if c.stage == stageClosed {
 		return
 	}
-	if c.failed == nil && c.out.len() > 0 && !c.blocked {
-		c.failed = c.flush()
+	if !c.broken && !c.blocked && c.Unsent() > 0 {
+		c.flush()
 	}
-	if c.failed != nil {
+	if c.broken {
 		l.destroy(c, c.failed)
 		return
 	}
-	c.out.own()
-	c.in.own()
-	l.takeOutput(c)
+	if c.buf != nil {
+		l.takeBack(c)
+	}
 	l.watermarks(c)
-	if c.out.len() == 0 && c.finWanted && !l.sayFin(c) {
+	if c.finWanted && c.Unsent() == 0 && !l.sayFin(c) {
 		return
 	}
 	l.updateInterest(c)
@@ -187,13 +177,13 @@ func (l *loop) settle(c *Conn) {
 // handler, when half of that or less is.
 func (l *loop) watermarks(c *Conn) {
 	high := l.eng.cfg.WriteHighWater
-	switch unsent := c.out.len(); {
+	switch unsent := c.Unsent(); {
 	case unsent > high:
 		c.pause |= pausedByOutput
 	case c.pause&pausedByOutput != 0 && unsent <= high/2:
 		c.pause &^= pausedByOutput
 		c.wantSpace = true
-		if c.in.len() > 0 {
+		if c.unread() > 0 {
 			c.wantData = true
 		}
 		l.runAgain(c)
@@ -229,7 +219,7 @@ func (l *loop) updateInterest(c *Conn) {
 	if !c.eof && (c.pause == 0 || c.stage != stageOpen) {
 		want |= poller.Readable
 	}
-	if c.blocked && c.out.len() > 0 {
+	if c.blocked && c.Unsent() > 0 {
 		want |= poller.Writable
 	}
 	var err error
@@ -259,7 +249,7 @@ func (l *loop) unregister(c *Conn) {
 
 // serveAgain makes the callbacks that were put off.
 func (l *loop) serveAgain(c *Conn) {
-	if c.stage != stageOpen || c.failed != nil {
+	if c.stage != stageOpen || c.broken {
 		return
 	}
 	l.show(c.ep)
@@ -279,7 +269,7 @@ func (l *loop) serveAgain(c *Conn) {
 // can make room.
 func (l *loop) tellLeftovers(c *Conn) {
 	c.wantData = false
-	if c.in.len() > 0 && c.pause&^pausedByInput == 0 {
+	if c.unread() > 0 && c.pause&^pausedByInput == 0 {
 		l.tell(c, onData)
 	}
 }
@@ -292,7 +282,9 @@ func (l *loop) shut(c *Conn) {
 	c.stage = stageClosing
 	c.finWanted = true
 	c.moved = l.now
-	c.in.reset()
+	if c.buf != nil {
+		c.buf.in.reset()
+	}
 	if c.finSent {
 		c.stage = stageLinger
 	}
@@ -313,9 +305,7 @@ func (l *loop) destroy(c *Conn, err error) {
 	c.ep.cell.remove(c)
 	l.stats.conns.dec()
 	l.load.Add(-1)
-	c.in.reset()
-	c.out.reset()
-	l.takeOutput(c)
+	l.dropBuffers(c)
 	switch {
 	case err != nil:
 		setReset(c.fd) // an orderly end would tell the peer that it has everything
@@ -330,7 +320,7 @@ func (l *loop) destroy(c *Conn, err error) {
 // tellClosed is OnClose. It runs even if the namespace can't be entered, since
 // a handler frees there what it holds; the thread is then at home.
 func (l *loop) tellClosed(c *Conn, err error) {
-	if e := l.enter(c.ep); e != nil {
+	if e := l.enter(c); e != nil {
 		l.goHome()
 		if err == nil {
 			err = c.error("enter", e)
