@@ -166,11 +166,20 @@ func (l *loop) settle(c *Conn) {
 	if c.buf != nil {
 		l.takeBack(c)
 	}
+	if c.quiet() {
+		return
+	}
 	l.watermarks(c)
 	if c.finWanted && c.Unsent() == 0 && !l.sayFin(c) {
 		return
 	}
 	l.updateInterest(c)
+}
+
+// quiet reports whether a connection holds nothing, wants nothing and is read, as
+// the poller knows: what nearly every message leaves behind.
+func (c *Conn) quiet() bool {
+	return c.buf == nil && c.pause == 0 && !c.finWanted && !c.eof && c.registered && c.interest == poller.Readable
 }
 
 // watermarks stops reading when too much is unsent, and goes on, telling the
