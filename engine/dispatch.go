@@ -18,6 +18,7 @@ type batch struct {
 	links  []int32        // for each event, the next one in its bucket; -1 is none
 	cells  []*cell        // the namespaces met, in the order of meeting
 	turn   int            // in cells: whose bucket is being emptied
+	warmed uint64
 }
 
 // dispatch handles the events of a batch.
@@ -43,6 +44,9 @@ func (l *loop) handleFree() {
 	b := &l.batch
 	for b.next < len(b.events) {
 		i := b.next
+		if i%warmAhead == 0 && len(b.events) >= warmFrom {
+			l.warm(b.events[i:min(i+warmAhead, len(b.events))])
+		}
 		b.next++
 		if b.events[i].Token() == poller.WakeToken {
 			continue
@@ -59,6 +63,28 @@ func (l *loop) handleFree() {
 			}
 		}
 	}
+}
+
+// warmFrom is the batch from which on warm pays: what serves fewer is in the cache.
+const warmFrom = 128
+
+// warmAhead is for how many events the cache is warmed at once: enough for their
+// misses to overlap, few enough for all to be there still when the last of them
+// is handled.
+const warmAhead = 16
+
+// warm reads what serving the events will read first: slot, connection and
+// endpoint, each found through the one before. One after the other, with a
+// system call in between that waits for all reads, that is three misses in a row
+// for every event; the reads of different events wait for each other's not.
+func (l *loop) warm(events []poller.Event) {
+	var read uint64
+	for i := range events {
+		if c, _ := l.table.get(events[i].Token()); c != nil {
+			read += c.ep.in
+		}
+	}
+	l.batch.warmed = read // or the compiler would leave the reads out
 }
 
 // handleBuckets is the second pass, as handleFree is the first.
