@@ -137,7 +137,7 @@ func (l *loop) adopt(ep *endpoint, a accepted) {
 		return
 	}
 	l.cells[cell.ns] = cell
-	c := &Conn{loop: l, ep: ep, fd: a.fd, peer: a.peer, moved: l.now, idleAfter: int64(l.eng.cfg.IdleTimeout)}
+	c := &Conn{loop: l, ep: ep, anywhere: ep.anywhere, fd: a.fd, peer: a.peer, moved: l.now, idleAfter: int64(l.eng.cfg.IdleTimeout)}
 	c.token = l.table.put(c, nil)
 	cell.add(c)
 	cell.accepted.inc()

@@ -34,9 +34,9 @@ func TestReadingAndWritingAllocateNothing(t *testing.T) {
 			if n, e := writeSocket(b, bytes); n != len(bytes) || e != 0 {
 				t.Fatal(n, e)
 			}
-			conn.in.lend(l.input)
-			n, _ := readSocket(a, conn.in.room(carryMax))
-			conn.in.fill(n)
+			conn.buf = l.lend(conn)
+			n, _ := readSocket(a, conn.buf.in.room(carryMax))
+			conn.buf.in.fill(n)
 			l.tell(conn, func(_ Handler, c *Conn) {
 				p, _ := c.Next(-1)
 				_, _ = c.Write(p)

@@ -23,7 +23,7 @@ func TestNothingIsAllocated(t *testing.T) {
 	cells := []*cell{unitCell(l.eng), unitCell(l.eng)}
 	events := batchCase{cells: cells, at: cells[1].ns}
 	for i := range 16 {
-		events.events = append(events.events, batchEvent{conn: &Conn{ep: events.endpoint(i%2, i%5 == 0)}, link: -1})
+		events.events = append(events.events, events.endpoint(i%2, i%5 == 0))
 	}
 	all := make([]timer, 16)
 
@@ -57,7 +57,7 @@ func TestNothingIsAllocated(t *testing.T) {
 			count.inc()
 			l.stats.turnSeconds.observe(12345)
 		},
-		"ordering a batch": func() { events.order(&l.batch, SwitchOnChange) },
+		"ordering a batch": func() { events.order(&l.batch, false) },
 		"a lent buffer": func() {
 			buf.lend(scratch)
 			buf.append(bytes)

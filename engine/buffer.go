@@ -89,3 +89,73 @@ func (b *buffer) giveBack() {
 		byteslice.Put(b.buf)
 	}
 }
+
+// buffers are what a connection holds in both directions.
+type buffers struct{ in, out buffer }
+
+func (b *buffers) empty() bool { return b.in.len() == 0 && b.out.len() == 0 }
+
+// lend gives a connection that holds nothing, and whose callbacks run or are
+// about to, the loop's scratch until it is settled. While another connection
+// has that, it gets buffers of its own.
+func (l *loop) lend(c *Conn) *buffers {
+	if l.lent != nil {
+		return l.spareBuffers()
+	}
+	l.lent = c
+	return &l.scratch
+}
+
+// takeBack ends what lend began. What is left is kept in memory of the
+// connection's own.
+func (l *loop) takeBack(c *Conn) {
+	if s := &l.scratch; c.buf == s {
+		l.lent = nil
+		if s.empty() && s.in.lent && s.out.lent {
+			s.in.r, s.in.w, s.out.r, s.out.w = 0, 0, 0, 0
+			c.buf = nil
+			return
+		}
+		c.buf = l.spareBuffers()
+		*c.buf = *s
+		l.renewScratch()
+	}
+	c.buf.in.own()
+	c.buf.out.own()
+	if c.buf.empty() {
+		l.spare = append(l.spare, c.buf)
+		c.buf = nil
+	}
+}
+
+// dropBuffers forgets what a connection holds.
+func (l *loop) dropBuffers(c *Conn) {
+	if c.buf == nil {
+		return
+	}
+	c.buf.in.reset()
+	c.buf.out.reset()
+	if c.buf == &l.scratch {
+		l.lent = nil
+		l.renewScratch()
+	} else {
+		l.spare = append(l.spare, c.buf)
+	}
+	c.buf = nil
+}
+
+func (l *loop) renewScratch() {
+	l.scratch.in = buffer{buf: l.input, lent: true}
+	l.scratch.out = buffer{buf: l.output, lent: true}
+}
+
+// spareBuffers are empty ones, used before if possible.
+func (l *loop) spareBuffers() *buffers {
+	n := len(l.spare)
+	if n == 0 {
+		return new(buffers)
+	}
+	b := l.spare[n-1]
+	l.spare = l.spare[:n-1]
+	return b
+}

@@ -19,9 +19,9 @@ func TestBatchOrderStartsAtHome(t *testing.T) {
 	l.at = nil // at home
 	c := &batchCase{cells: []*cell{away, home}, at: l.at}
 	for i := range 4 {
-		c.events = append(c.events, batchEvent{conn: &Conn{ep: c.endpoint(i%2, false)}, link: -1})
+		c.events = append(c.events, c.endpoint(i%2, false))
 	}
-	order := c.order(&l.batch, SwitchOnChange)
+	order := c.order(&l.batch, false)
 	c.at = home.ns // which is what nil stands for
 	c.check(t, order)
 }
@@ -33,7 +33,6 @@ func TestLargeOutputGivesTheScratchBack(t *testing.T) {
 	l := unitLoop(t, Config{Loops: 1})
 	a, b := unitPair(t)
 	defer closeSocket(b)
-	lentToNobody := l.outLent
 	for name, end := range map[string]func(*Conn){
 		"settled":   l.settle,
 		"destroyed": func(c *Conn) { l.destroy(c, nil) },
@@ -48,7 +47,7 @@ func TestLargeOutputGivesTheScratchBack(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			if c.out.lent {
+			if c.buf.out.lent {
 				t.Error("that much cannot be in the scratch")
 			}
 		})
@@ -58,13 +57,15 @@ func TestLargeOutputGivesTheScratchBack(t *testing.T) {
 
 		next := unitConn(l, a)
 		l.tell(next, func(_ Handler, c *Conn) {
-			if _, err := c.Write([]byte("x")); err != nil || !c.out.lent {
+			if _, err := c.Write([]byte("x")); err != nil || !c.buf.out.lent {
 				t.Errorf("%s: the next connection is not lent the scratch, %v", name, err)
 			}
 		})
 		next.fd = -1 // the test's own
-		next.out.reset()
-		l.outLent = lentToNobody
+		l.dropBuffers(next)
+		if l.lent != nil {
+			t.Fatalf("%s: the scratch is still lent", name)
+		}
 	}
 }
 

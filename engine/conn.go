@@ -14,7 +14,8 @@ import (
 // It is never used again for another connection: a Conn that is kept after
 // OnClose answers [ErrClosed].
 type Conn struct {
-	// What every message touches comes first, to lie in few cache lines.
+	// What every message touches comes first and fills one cache line: with
+	// thousands of connections each further line is a miss a message.
 	loop  *loop
 	ep    *endpoint
 	token poller.Token
@@ -33,11 +34,14 @@ type Conn struct {
 	wantData   bool // call OnData again without new bytes
 	wantSpace  bool // call OnWritable
 	drainTold  bool // OnDrain was called
+	anywhere   bool // the handler needs no namespace
+	broken     bool // failed is set
 
-	moved   int64 // when bytes last moved, in the engine's clock
-	in, out buffer
-	failed  error // a write failed inside a callback: close when it returns
+	moved int64    // when bytes last moved, in the engine's clock
+	buf   *buffers // what is held; nil is nothing
+
 	context any
+	failed  error // what went wrong inside a callback: close when it returns
 
 	peer        netip.AddrPort
 	timer       timer
@@ -137,14 +141,17 @@ func (c *Conn) Enter() error {
 }
 
 // Buffered is the number of bytes that have arrived and not been consumed.
-func (c *Conn) Buffered() int { return c.in.len() }
+func (c *Conn) Buffered() int { return c.unread() }
 
 // Peek returns the next n bytes without consuming them, all of them if n is
 // negative, in one piece and without a copy. If fewer have arrived it returns
 // those and [io.ErrShortBuffer]. The slice is valid until the callback
 // returns.
 func (c *Conn) Peek(n int) ([]byte, error) {
-	held := c.in.bytes()
+	var held []byte
+	if c.buf != nil {
+		held = c.buf.in.bytes()
+	}
 	switch {
 	case n < 0:
 		return held, nil
@@ -168,9 +175,12 @@ func (c *Conn) Next(n int) ([]byte, error) {
 
 // Discard consumes up to n bytes and returns how many.
 func (c *Conn) Discard(n int) int {
-	n = max(min(n, c.in.len()), 0)
-	c.in.discard(n)
-	if c.pause&pausedByInput != 0 && c.in.len() < c.loop.eng.cfg.ReadBufferMax {
+	n = max(min(n, c.unread()), 0)
+	if n == 0 {
+		return 0
+	}
+	c.buf.in.discard(n)
+	if c.pause&pausedByInput != 0 && c.unread() < c.loop.eng.cfg.ReadBufferMax {
 		c.pause &^= pausedByInput
 		c.loop.markDirty(c)
 	}
@@ -195,10 +205,10 @@ func (c *Conn) write(p []byte) (int, error) {
 	if c.stage != stageOpen || c.finWanted {
 		return 0, ErrClosed
 	}
-	if c.failed != nil {
+	if c.broken {
 		return 0, c.failed
 	}
-	if c.out.len()+len(p) > c.loop.eng.cfg.WriteBufferMax {
+	if c.Unsent()+len(p) > c.loop.eng.cfg.WriteBufferMax {
 		c.ep.cell.errors[ErrorOverflow].inc()
 		return 0, c.error("write", ErrOverflow)
 	}
@@ -221,56 +231,76 @@ func (c *Conn) write(p []byte) (int, error) {
 func (c *Conn) writeDirect(p []byte) (int, error) {
 	var n int
 	var e errno
-	queued := c.out.len()
+	queued := c.Unsent()
 	if queued == 0 {
 		n, e = writeSocket(c.fd, p)
 	} else {
-		n, e = writeTwo(c.fd, c.out.bytes(), p)
+		n, e = writeTwo(c.fd, c.buf.out.bytes(), p)
 	}
 	c.sent(n)
 	if e != 0 && !notReady(e) {
-		c.failed = c.writeError(e)
+		c.fail(c.writeError(e))
 		c.loop.markDirty(c)
 		return 0, c.failed
 	}
 	c.blocked = n < queued+len(p)
-	if n < queued {
-		c.out.discard(n)
-		return 0, nil
+	if queued > 0 {
+		c.buf.out.discard(min(n, queued))
 	}
-	c.out.discard(queued)
-	return n - queued, nil
+	return max(n-queued, 0), nil
 }
 
 func (c *Conn) queue(p []byte) {
-	c.loop.lendOutput(c)
-	c.out.append(p)
+	switch l := c.loop; {
+	case c.buf != nil:
+	case c == l.running:
+		c.buf = l.lend(c)
+	default:
+		c.buf = l.spareBuffers()
+	}
+	c.buf.out.append(p)
 	c.loop.markDirty(c)
 }
 
 // flush sends what is queued: one send(2), and no second that would only say
 // EAGAIN.
-func (c *Conn) flush() error {
-	n, e := writeSocket(c.fd, c.out.bytes())
+func (c *Conn) flush() {
+	out := &c.buf.out
+	n, e := writeSocket(c.fd, out.bytes())
 	if e != 0 && !notReady(e) {
-		return c.writeError(e)
+		c.fail(c.writeError(e))
+		return
 	}
-	c.blocked = n < c.out.len()
-	c.out.discard(n)
+	c.blocked = n < out.len()
+	out.discard(n)
 	c.sent(n)
-	return nil
 }
+
+// fail has the connection destroyed when its callback returns.
+func (c *Conn) fail(err error) { c.failed, c.broken = err, true }
 
 func (c *Conn) sent(n int) {
 	if n > 0 {
-		c.ep.cell.bytesOut.add(uint64(n))
+		c.loop.countOut(c.ep, n)
 		c.moved = c.loop.now
 	}
 }
 
 // Unsent is the number of bytes that were written and that the kernel has not
 // taken yet.
-func (c *Conn) Unsent() int { return c.out.len() }
+func (c *Conn) Unsent() int {
+	if c.buf == nil {
+		return 0
+	}
+	return c.buf.out.len()
+}
+
+func (c *Conn) unread() int {
+	if c.buf == nil {
+		return 0
+	}
+	return c.buf.in.len()
+}
 
 // Pause stops reading: no OnData until Resume. The peer feels it when the
 // kernel's buffers are full.
@@ -286,7 +316,7 @@ func (c *Conn) Resume() {
 		return
 	}
 	c.pause &^= pausedByUser
-	if c.in.len() > 0 {
+	if c.unread() > 0 {
 		c.wantData = true
 		c.loop.runAgain(c)
 	}

@@ -5,16 +5,18 @@ import (
 	"slices"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/nsreactor/nsreactor/nsctx"
 	"github.com/nsreactor/nsreactor/poller"
 )
 
 // batchCase is a batch to be ordered.
 type batchCase struct {
 	cells  []*cell
-	events []batchEvent
-	at     *Namespace // where the thread is
+	events []*endpoint // whose they are
+	at     *Namespace  // where the thread is
+
+	raw     [40]poller.Event
+	handled []int // indices of events, in the order of handling
 }
 
 func (c *batchCase) endpoint(cell int, anywhere bool) *endpoint {
@@ -25,13 +27,7 @@ func randomBatch(r *rand.Rand, cells []*cell) *batchCase {
 	c := &batchCase{cells: cells}
 	for range r.IntN(40) {
 		ep := c.endpoint(r.IntN(len(cells)), r.IntN(4) == 0)
-		e := batchEvent{link: -1, ready: poller.Readiness(len(c.events))}
-		if r.IntN(5) == 0 {
-			e.listener = &listener{ep: ep}
-		} else {
-			e.conn = &Conn{ep: ep}
-		}
-		c.events = append(c.events, e)
+		c.events = append(c.events, ep)
 	}
 	if at := r.IntN(len(cells) + 1); at < len(cells) {
 		c.at = cells[at].ns
@@ -40,26 +36,32 @@ func randomBatch(r *rand.Rand, cells []*cell) *batchCase {
 }
 
 // order puts the events through a batch, which may be one that was used before.
-func (c *batchCase) order(b *batch, policy SwitchPolicy) []int32 {
-	b.events, b.order, b.cells, b.next = b.events[:0], b.order[:0], b.cells[:0], 0
-	for _, e := range c.events {
-		b.add(e, policy)
+func (c *batchCase) order(b *batch, always bool) []int {
+	c.handled = c.handled[:0]
+	b.begin(c.raw[:len(c.events)])
+	for i, ep := range c.events {
+		if b.isFree(i, ep.anywhere || always, ep) {
+			c.handled = append(c.handled, i)
+		}
 	}
-	b.orderCells(c.at)
-	return b.order
+	b.order(c.at)
+	for i := b.pop(); i >= 0; i = b.pop() {
+		c.handled = append(c.handled, i)
+	}
+	return c.handled
 }
 
-func (c *batchCase) check(t *testing.T, order []int32) {
+func (c *batchCase) check(t *testing.T, order []int) {
 	t.Helper()
 	if sorted := slices.Sorted(slices.Values(order)); len(sorted) != len(c.events) || len(slices.Compact(sorted)) != len(c.events) {
 		t.Fatalf("order %v of %d events: not every one once", order, len(c.events))
 	}
 	var switches int
 	distinct := make(map[*Namespace]bool)
-	here, last := c.at, int32(-1)
+	here, last := c.at, -1
 	needy := false
 	for _, i := range order {
-		ep := c.events[i].endpoint()
+		ep := c.events[i]
 		if ep.anywhere {
 			if needy {
 				t.Fatalf("order %v: event %d, which needs no namespace, comes after some that do", order, i)
@@ -103,7 +105,7 @@ func TestBatchOrder(t *testing.T) {
 		var b batch
 		for range 10 { // the same batch and cells again, as a loop does
 			c := randomBatch(r, cells)
-			c.check(t, c.order(&b, SwitchOnChange))
+			c.check(t, c.order(&b, false))
 			if t.Failed() {
 				t.Fatalf("seed %d", seed)
 			}
@@ -118,43 +120,85 @@ func TestBatchOrderOfSwitchAlways(t *testing.T) {
 	var b batch
 	for range 100 {
 		c := randomBatch(r, cells)
-		order := c.order(&b, SwitchAlways)
+		order := c.order(&b, true)
 		if len(order) != len(c.events) || !slices.IsSorted(order) {
 			t.Fatalf("order %v of %d events", order, len(c.events))
 		}
 	}
 }
 
-// collect drops what the table does not know and skips the waker's event.
-func TestCollectDropsStaleEvents(t *testing.T) {
-	l := unitLoop(t, Config{Loops: 1})
-	add := func() (fd int, c *Conn) {
-		fd, err := unix.Eventfd(1, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-		unitMust(t, err)
-		t.Cleanup(func() { closeSocket(fd) })
-		c = unitConn(l, fd)
-		unitMust(t, l.poller.Add(fd, c.token, poller.Readable))
-		return fd, c
-	}
-	_, kept := add()
-	_, gone := add()
-	_, replaced := add()
-	l.table.drop(gone.token)
-	l.table.drop(replaced.token)
-	l.table.put(new(Conn), nil) // takes the slot, not the token
-	unitMust(t, l.poller.Wake())
+// A batch's events of earlier generations are dropped, and the waker's skipped,
+// whichever pass they would be handled in.
+func TestDispatchDropsStaleEvents(t *testing.T) {
+	for _, anywhere := range []bool{true, false} {
+		l := unitLoop(t, Config{Loops: 1})
+		l.thread = new(nsctx.Thread)
+		var served []*Conn
+		add := func() *Conn {
+			a, b := unitPair(t)
+			t.Cleanup(func() { closeSocket(b) })
+			c := unitConn(l, a)
+			c.anywhere = anywhere
+			c.ep.handler = hooks{data: func(c *Conn) { served = append(served, c) }}
+			l.updateInterest(c)
+			if n, e := writeSocket(b, []byte("x")); n != 1 || e != 0 {
+				t.Fatal(n, e)
+			}
+			return c
+		}
+		kept, gone, replaced := add(), add(), add()
+		l.table.drop(gone.token)
+		l.table.drop(replaced.token)
+		l.table.put(new(Conn), nil) // takes the slot, not the token
+		unitMust(t, l.poller.Wake())
 
-	events, err := l.poller.Wait(0)
-	unitMust(t, err)
-	if len(events) != 4 {
-		t.Fatalf("the poller says %d events", len(events))
+		events, err := l.poller.Wait(0)
+		unitMust(t, err)
+		if len(events) != 4 {
+			t.Fatalf("the poller says %d events", len(events))
+		}
+		l.dispatch(events)
+		if !slices.Equal(served, []*Conn{kept}) {
+			t.Errorf("%d connections were served", len(served))
+		}
+		if n := l.stats.stale.load(); n != 2 {
+			t.Errorf("%d stale events were counted, want 2", n)
+		}
 	}
-	l.collect(events)
-	if len(l.batch.events) != 1 || l.batch.events[0].conn != kept || !l.batch.events[0].ready.Readable() {
-		t.Errorf("collected %+v", l.batch.events)
-	}
-	if n := l.stats.stale.load(); n != 2 {
-		t.Errorf("%d stale events were counted, want 2", n)
+}
+
+// A callback that ends an event's connection earlier in the batch makes the
+// event a stale one, in either pass.
+func TestDispatchDropsWhatTheBatchClosed(t *testing.T) {
+	for _, anywhere := range []bool{true, false} {
+		l := unitLoop(t, Config{Loops: 1})
+		l.thread = new(nsctx.Thread)
+		var conns []*Conn
+		served := 0
+		closeAll := func(*Conn) {
+			served++
+			for _, c := range conns {
+				l.destroy(c, nil)
+			}
+		}
+		cell := unitCell(l.eng)
+		for range 3 {
+			a, b := unitPair(t)
+			t.Cleanup(func() { closeSocket(b) })
+			c := unitConn(l, a)
+			c.ep.cell, c.anywhere, c.ep.handler = cell, anywhere, hooks{data: closeAll}
+			l.updateInterest(c)
+			conns = append(conns, c)
+			if n, e := writeSocket(b, []byte("x")); n != 1 || e != 0 {
+				t.Fatal(n, e)
+			}
+		}
+		events, err := l.poller.Wait(0)
+		unitMust(t, err)
+		l.dispatch(events)
+		if stale := l.stats.stale.load(); served != 1 || stale != 2 {
+			t.Errorf("%d of 3 served, %d stale; want 1 and 2", served, stale)
+		}
 	}
 }
 

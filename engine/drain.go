@@ -91,6 +91,7 @@ func (l *loop) endDrains() {
 		c.drained = true
 		l.timers.remove(&c.deadline)
 		l.evict(c.ns)
+		l.publish() // its last counts
 		delete(l.cells, c.ns)
 		l.eng.control.post(func(ct *control) { ct.cleared(c.ns) })
 	}

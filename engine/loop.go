@@ -36,8 +36,11 @@ type loop struct {
 	accept  func(fd int) (accepted, errno) // accept4(2); tests put failures here
 	input   []byte                         // scratch that reads go to
 	output  []byte                         // scratch that a callback's writes go to
-	outLent *Conn                          // whose output it is for now
+	scratch buffers                        // the two, to lend to a connection
+	lent    *Conn                          // who has it
+	spare   []*buffers                     // empty ones that connections have used
 	now     int64                          // the engine's clock at the start of the turn
+	always  bool                           // Config.Switch is SwitchAlways
 
 	batch   batch
 	shown   *endpoint // what serving was last set to
@@ -56,7 +59,8 @@ type loop struct {
 	idleSince int64 // when the last turn with an event ended
 	hot       bool  // events come faster than one can fall asleep
 	published nsctx.ThreadStats
-	unshown   int // turns since the thread's counters were published
+	moved     []*endpoint // whose bytes were counted since the counters were published
+	shownAt   int64       // when that was
 	stopping  bool
 	finished  bool
 	revived   bool // on a new goroutine, in the middle of a turn
@@ -88,9 +92,10 @@ func newLoop(e *Engine, index, cpu int) (*loop, error) {
 	l := &loop{
 		eng: e, index: index, cpu: cpu, poller: p, table: newTable(),
 		input: make([]byte, e.cfg.ReadChunk), output: make([]byte, 64<<10),
-		cells: make(map[*Namespace]*cell), stopped: make(chan struct{}),
+		cells: make(map[*Namespace]*cell), stopped: make(chan struct{}), always: e.cfg.Switch == SwitchAlways,
 	}
 	l.accept = new(acceptor).accept
+	l.renewScratch()
 	l.stats.turnSeconds.base, l.stats.turnSeconds.per = 1000, 1e9
 	l.stats.batchEvents.base, l.stats.batchEvents.per = 1, 1
 	return l, nil
@@ -147,7 +152,7 @@ func (l *loop) survive() {
 		return
 	}
 	l.eng.log.Error("a handler ended its loop's goroutine; going on with another", "loop", l.index)
-	l.outLent, l.at, l.revived = nil, nil, true
+	l.at, l.revived = nil, true
 	go func() {
 		if err := l.start(); err != nil {
 			l.eng.fail(fmt.Errorf("loop %d: cannot go on: %w", l.index, err))
@@ -285,15 +290,25 @@ func (l *loop) record(events int) {
 	}
 	l.stats.turns.inc()
 	l.stats.turnSeconds.observe(uint64(l.ended - l.now))
-	if l.unshown++; l.unshown >= 64 {
+	if l.ended-l.shownAt >= publishEvery {
 		l.publish()
 	}
 }
 
-// publish shows the thread's own counters to other goroutines. It is done
-// before sleeping and every so many turns, not at each.
+// publishEvery is how long a busy loop may keep counts to itself, in
+// nanoseconds.
+const publishEvery = 10_000_000
+
+// publish shows other goroutines what is counted without regard to them: an
+// atomic store costs more than all else there is to a count. It is done before
+// sleeping, and every so often by a loop that does not come to sleep.
 func (l *loop) publish() {
-	l.unshown = 0
+	l.shownAt = l.ended
+	for i, ep := range l.moved {
+		ep.publish()
+		l.moved[i] = nil
+	}
+	l.moved = l.moved[:0]
 	s := l.thread.Stats()
 	if s != l.published {
 		l.stats.switches.add(s.Switches - l.published.Switches)
@@ -308,12 +323,12 @@ func (l *loop) publish() {
 	}
 }
 
-// enter brings the thread where an endpoint's handler needs it.
-func (l *loop) enter(ep *endpoint) error {
-	if ep.anywhere {
+// enter brings the thread where a connection's handler needs it.
+func (l *loop) enter(c *Conn) error {
+	if c.anywhere {
 		return nil
 	}
-	return l.enterNamespace(ep.cell.ns)
+	return l.enterNamespace(c.ep.cell.ns)
 }
 
 func (l *loop) enterNamespace(ns *Namespace) error {
@@ -329,7 +344,7 @@ func (l *loop) enterNamespace(ns *Namespace) error {
 
 // leave is the other half of enter for the policy that always switches.
 func (l *loop) leave() {
-	if l.eng.cfg.Switch == SwitchAlways {
+	if l.always {
 		l.goHome()
 	}
 }

@@ -59,20 +59,49 @@ type service struct {
 // endpoint is a service in a namespace on a loop: all that an event needs to
 // know of where it belongs.
 type endpoint struct {
-	svc      *service
+	// What every message touches lies in one cache line.
 	cell     *cell
 	handler  Handler
 	anywhere bool
-	port     *port
+	moved    bool // in the loop's list of those that have something to publish
+	in, out  uint64
+
+	svc  *service
+	port *port
+}
+
+// countIn counts bytes read. Like countOut it is the loop's.
+func (l *loop) countIn(ep *endpoint, n int) {
+	ep.in += uint64(n)
+	l.noteMoved(ep)
+}
+
+// countOut counts bytes sent.
+func (l *loop) countOut(ep *endpoint, n int) {
+	ep.out += uint64(n)
+	l.noteMoved(ep)
+}
+
+func (l *loop) noteMoved(ep *endpoint) {
+	if !ep.moved {
+		ep.moved = true
+		l.moved = append(l.moved, ep)
+	}
+}
+
+// publish adds what was counted to what others read.
+func (ep *endpoint) publish() {
+	ep.cell.bytesIn.add(ep.in)
+	ep.cell.bytesOut.add(ep.out)
+	ep.in, ep.out, ep.moved = 0, 0, false
 }
 
 // cell is a namespace's part on one loop. The loop writes it; the counters may
 // be read by all.
 type cell struct {
-	// What every message touches comes first, to lie in one cache line.
-	ns                *Namespace
-	first, last       int32 // the bucket of the batch being ordered; first is -1 when empty
-	bytesIn, bytesOut counter
+	// What ordering a batch touches comes first, to lie in one cache line.
+	ns          *Namespace
+	first, last int32 // the bucket of the batch being ordered; first is -1 when empty
 
 	conns     *Conn // a list
 	listeners []*listener
@@ -80,6 +109,7 @@ type cell struct {
 	drained   bool // reported: nothing of it may come here any more
 	deadline  timer
 
+	bytesIn, bytesOut  counter // see endpoint.publish
 	open, listening    counter
 	accepted, rejected counter
 	errors             [errorKinds]counter

@@ -7,8 +7,9 @@ import (
 )
 
 // Stats is a snapshot of an Engine: what its loops have done and what its
-// namespaces hold. Each number is exact for its own loop at the moment it was
-// read; the numbers of one snapshot are not all of the same moment.
+// namespaces hold. The numbers of one snapshot are not all of the same moment:
+// each is exact if its loop waits; that of a busy loop may be 10 ms and a turn
+// old where it counts bytes or switches.
 type Stats struct {
 	// Loops has one entry a loop, in order of their index.
 	Loops []LoopStats

@@ -13,10 +13,6 @@ const carryMax = 4 << 10
 
 // serveConn handles a connection's readiness.
 func (l *loop) serveConn(c *Conn, ready poller.Readiness) {
-	if c.stage == stageClosed {
-		l.stats.stale.inc() // closed by an event earlier in the batch
-		return
-	}
 	l.show(c.ep)
 	if ready.Writable() {
 		c.blocked = false // settle writes
@@ -42,7 +38,7 @@ func (l *loop) serveHangup(c *Conn, ready poller.Readiness) {
 	case ready.Failed():
 		if err := pendingError(c.fd); err != nil {
 			c.ep.cell.errors[ErrorRead].inc()
-			c.failed = c.error("read", err)
+			c.fail(c.error("read", err))
 			return
 		}
 	}
@@ -58,26 +54,31 @@ func (l *loop) serveReadable(c *Conn) {
 	}
 	if c.wantData {
 		l.tellLeftovers(c) // before there is more, or the end
-		if c.pause != 0 || c.failed != nil {
+		if c.pause != 0 || c.broken {
 			return
 		}
 	}
-	switch held := c.in.len(); {
+	if c.buf == nil {
+		c.buf = l.lend(c)
+	}
+	in := &c.buf.in
+	switch held := in.len(); {
+	case in.lent:
 	case held <= carryMax:
-		c.in.lend(l.input)
+		in.lend(l.input)
 	case held >= l.eng.cfg.ReadBufferMax:
 		c.pause |= pausedByInput
 		return
 	}
-	room := c.in.room(carryMax)
+	room := in.room(carryMax)
 	n, e := readSocket(c.fd, room[:min(len(room), l.eng.cfg.ReadChunk)])
 	switch {
 	case n > 0:
-		c.in.fill(n)
+		in.fill(n)
 		c.moved = l.now
-		c.ep.cell.bytesIn.add(uint64(n))
+		l.countIn(c.ep, n)
 		l.tell(c, onData)
-		if c.in.len() >= l.eng.cfg.ReadBufferMax {
+		if c.unread() >= l.eng.cfg.ReadBufferMax {
 			c.pause |= pausedByInput
 		}
 	case e == 0:
@@ -85,7 +86,7 @@ func (l *loop) serveReadable(c *Conn) {
 		l.tell(c, onReadEOF)
 	case !notReady(e):
 		c.ep.cell.errors[ErrorRead].inc()
-		c.failed = c.error("read", e)
+		c.fail(c.error("read", e))
 	}
 }
 
@@ -96,12 +97,12 @@ func (l *loop) throwAway(c *Conn) {
 	n, e := readSocket(c.fd, l.input)
 	switch {
 	case n > 0:
-		c.ep.cell.bytesIn.add(uint64(n))
+		l.countIn(c.ep, n)
 	case e == 0:
 		c.eof = true
 	case !notReady(e):
 		// The peer is gone. It has what it wanted, or it did not want it.
-		c.failed = c.error("read", e)
+		c.fail(c.error("read", e))
 	}
 }
 
@@ -121,9 +122,9 @@ func (l *loop) tell(c *Conn, callback func(Handler, *Conn)) {
 	if !c.open() {
 		return
 	}
-	if err := l.enter(c.ep); err != nil {
+	if err := l.enter(c); err != nil {
 		c.ep.cell.errors[ErrorSwitch].inc()
-		c.failed = c.error("enter", err)
+		c.fail(c.error("enter", err))
 		return
 	}
 	l.running = c
@@ -143,24 +144,9 @@ func (l *loop) checkThread(c *Conn) {
 	l.at = nil
 	l.stats.strays.inc()
 	c.ep.cell.errors[ErrorStray].inc()
-	c.failed = c.error("handler", errors.Join(ErrStrayed, err))
+	c.fail(c.error("handler", errors.Join(ErrStrayed, err)))
 	l.eng.log.Error("handler left its thread in another namespace", "netns", c.ep.cell.ns.Name(), "port", c.ep.svc.port, "err", err)
 	l.goHome()
-}
-
-// lendOutput gives the running connection's first write the loop's scratch.
-func (l *loop) lendOutput(c *Conn) {
-	if c == l.running && l.outLent == nil && c.out.buf == nil {
-		c.out.lend(l.output)
-		l.outLent = c
-	}
-}
-
-// takeOutput takes the scratch back, if the connection has it.
-func (l *loop) takeOutput(c *Conn) {
-	if l.outLent == c {
-		l.outLent = nil
-	}
 }
 
 // settle brings a connection into order after its callbacks: what they wrote
@@ -170,34 +156,43 @@ func (l *loop) settle(c *Conn) {
 	if c.stage == stageClosed {
 		return
 	}
-	if c.failed == nil && c.out.len() > 0 && !c.blocked {
-		c.failed = c.flush()
+	if !c.broken && !c.blocked && c.Unsent() > 0 {
+		c.flush()
 	}
-	if c.failed != nil {
+	if c.broken {
 		l.destroy(c, c.failed)
 		return
 	}
-	c.out.own()
-	c.in.own()
-	l.takeOutput(c)
+	if c.buf != nil {
+		l.takeBack(c)
+	}
+	if c.quiet() {
+		return
+	}
 	l.watermarks(c)
-	if c.out.len() == 0 && c.finWanted && !l.sayFin(c) {
+	if c.finWanted && c.Unsent() == 0 && !l.sayFin(c) {
 		return
 	}
 	l.updateInterest(c)
+}
+
+// quiet reports whether a connection holds nothing, wants nothing and is read, as
+// the poller knows: what nearly every message leaves behind.
+func (c *Conn) quiet() bool {
+	return c.buf == nil && c.pause == 0 && !c.finWanted && !c.eof && c.registered && c.interest == poller.Readable
 }
 
 // watermarks stops reading when too much is unsent, and goes on, telling the
 // handler, when half of that or less is.
 func (l *loop) watermarks(c *Conn) {
 	high := l.eng.cfg.WriteHighWater
-	switch unsent := c.out.len(); {
+	switch unsent := c.Unsent(); {
 	case unsent > high:
 		c.pause |= pausedByOutput
 	case c.pause&pausedByOutput != 0 && unsent <= high/2:
 		c.pause &^= pausedByOutput
 		c.wantSpace = true
-		if c.in.len() > 0 {
+		if c.unread() > 0 {
 			c.wantData = true
 		}
 		l.runAgain(c)
@@ -233,7 +228,7 @@ func (l *loop) updateInterest(c *Conn) {
 	if !c.eof && (c.pause == 0 || c.stage != stageOpen) {
 		want |= poller.Readable
 	}
-	if c.blocked && c.out.len() > 0 {
+	if c.blocked && c.Unsent() > 0 {
 		want |= poller.Writable
 	}
 	var err error
@@ -263,7 +258,7 @@ func (l *loop) unregister(c *Conn) {
 
 // serveAgain makes the callbacks that were put off.
 func (l *loop) serveAgain(c *Conn) {
-	if c.stage != stageOpen || c.failed != nil {
+	if c.stage != stageOpen || c.broken {
 		return
 	}
 	l.show(c.ep)
@@ -283,7 +278,7 @@ func (l *loop) serveAgain(c *Conn) {
 // can make room.
 func (l *loop) tellLeftovers(c *Conn) {
 	c.wantData = false
-	if c.in.len() > 0 && c.pause&^pausedByInput == 0 {
+	if c.unread() > 0 && c.pause&^pausedByInput == 0 {
 		l.tell(c, onData)
 	}
 }
@@ -296,7 +291,9 @@ func (l *loop) shut(c *Conn) {
 	c.stage = stageClosing
 	c.finWanted = true
 	c.moved = l.now
-	c.in.reset()
+	if c.buf != nil {
+		c.buf.in.reset()
+	}
 	if c.finSent {
 		c.stage = stageLinger
 	}
@@ -317,9 +314,7 @@ func (l *loop) destroy(c *Conn, err error) {
 	c.ep.cell.remove(c)
 	l.stats.conns.dec()
 	l.load.Add(-1)
-	c.in.reset()
-	c.out.reset()
-	l.takeOutput(c)
+	l.dropBuffers(c)
 	switch {
 	case err != nil:
 		setReset(c.fd) // an orderly end would tell the peer that it has everything
@@ -334,7 +329,7 @@ func (l *loop) destroy(c *Conn, err error) {
 // tellClosed is OnClose. It runs even if the namespace can't be entered, since
 // a handler frees there what it holds; the thread is then at home.
 func (l *loop) tellClosed(c *Conn, err error) {
-	if e := l.enter(c.ep); e != nil {
+	if e := l.enter(c); e != nil {
 		l.goHome()
 		if err == nil {
 			err = c.error("enter", e)

@@ -70,7 +70,7 @@ func (l *loop) runWrite(t task) {
 func (l *loop) runCall(c *Conn, f func(*Conn)) {
 	if c.stage == stageClosed {
 		l.goHome()
-	} else if err := l.enter(c.ep); err != nil {
+	} else if err := l.enter(c); err != nil {
 		c.ep.cell.errors[ErrorSwitch].inc()
 		l.destroy(c, c.error("enter", err))
 		l.goHome()

@@ -59,7 +59,7 @@ func unitConn(l *loop, fd int) *Conn {
 	cell := unitCell(l.eng)
 	svc := &service{network: "tcp", port: 7, handler: BaseHandler{}, anywhere: true}
 	ep := &endpoint{svc: svc, cell: cell, handler: svc.handler, anywhere: true, port: &port{svc: svc}}
-	c := &Conn{loop: l, ep: ep, fd: fd}
+	c := &Conn{loop: l, ep: ep, anywhere: true, fd: fd}
 	c.token = l.table.put(c, nil)
 	cell.add(c)
 	l.stats.conns.inc()

@@ -2,6 +2,7 @@ package nsctx
 
 import (
 	"runtime"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,7 +15,7 @@ const threadNS = "/proc/thread-self/ns/net"
 // Go's scheduler about the call: for a microsecond that costs more than it gains.
 // The caller is locked to its thread and keeps fd from being closed.
 func setns(fd int) unix.Errno {
-	_, _, errno := unix.RawSyscall(unix.SYS_SETNS, uintptr(fd), unix.CLONE_NEWNET, 0)
+	_, _, errno := syscall.RawSyscall(unix.SYS_SETNS, uintptr(fd), unix.CLONE_NEWNET, 0)
 	return errno
 }
 

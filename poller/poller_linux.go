@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -130,7 +131,7 @@ func (p *Poller) Wait(timeout time.Duration) ([]Event, error) {
 	var n uintptr
 	var errno unix.Errno
 	if timeout == 0 {
-		n, _, errno = unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epfd),
+		n, _, errno = syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epfd),
 			uintptr(unsafe.Pointer(unsafe.SliceData(p.batch))), uintptr(len(p.batch)), 0, 0, 0)
 	} else {
 		// A wait that may block must tell the scheduler, or a garbage
