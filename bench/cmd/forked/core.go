@@ -50,6 +50,7 @@ func (l *coreLoop) add(channel *os.File) error {
 // run answers children. While requests keep coming it asks for more without blocking.
 func (l *coreLoop) run() {
 	runtime.LockOSThread()
+	takePrecedence()
 	buffer := make([]byte, maxKeys*8)
 	for {
 		events, err := l.poller.Wait(0)

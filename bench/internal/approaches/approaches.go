@@ -33,7 +33,7 @@ type Command struct {
 	Lives      int      `help:"How often each server is started alone in a cell." default:"3"`
 	Adds       int      `help:"Namespaces added to it each time." default:"5"`
 	Rounds     int      `help:"How often each server is measured beside the others in a cell." default:"9"`
-	Seconds    float64  `help:"Length of a measured window." default:"0.3"`
+	Seconds    float64  `help:"Least length of a measured window; with thousands of connections it is longer." default:"0.3"`
 }
 
 // Validate is kong's hook: it refuses what can't be measured.
@@ -121,10 +121,16 @@ func (r *run) cell(ctx context.Context, c trial.Cell) ([]Row, error) {
 	return append(rows, together...), err
 }
 
-// span is one window. Many connections take a little to get under way.
+// span is one window. Where all connections being answered once takes long, as it does
+// in hundreds of processes, it has to be longer than that.
 func (r *run) span(c trial.Cell) trial.Span {
-	return trial.Span{Seconds: r.Seconds, Warmup: 0.05 + float64(c.Shape.Namespaces*c.Shape.Conns)/20_000}
+	conns := float64(c.Shape.Namespaces * c.Shape.Conns)
+	return trial.Span{Seconds: max(r.Seconds, conns/slowest), Warmup: 0.05 + conns/slowest}
 }
+
+// slowest is a rate, in messages a second, that every approach reaches on the machines
+// this was tried on.
+const slowest = 2000
 
 // together has windows of load go round between the servers.
 func (r *run) together(ctx context.Context, c trial.Cell) ([]Row, error) {

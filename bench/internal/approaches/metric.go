@@ -6,7 +6,7 @@ import "fmt"
 type metric struct {
 	key    string // in the record
 	name   string // at the head of a column
-	phrase string // as in "nsr-any has less memory": what is compared
+	phrase string // what is compared, within a sentence; not compared if empty
 	more   bool   // is better
 	alone  bool   // is taken from lives alone, not side by side
 	value  func(Row) float64
@@ -22,7 +22,7 @@ var metrics = []metric{
 	{key: "p999_us", name: "p99.9 µs", phrase: "p99.9", value: func(r Row) float64 { return r.P999 }, format: digits},
 	{key: "pss_mib", name: "PSS MiB", phrase: "memory", alone: true, value: func(r Row) float64 { return float64(r.Life.Memory.PSS) / 1024 }, format: digits},
 	{key: "processes", name: "processes", alone: true, value: func(r Row) float64 { return float64(r.Life.Processes) }, format: digits},
-	{key: "threads", name: "threads", phrase: "threads", alone: true, value: func(r Row) float64 { return float64(r.Life.Threads) }, format: digits},
+	{key: "threads", name: "threads", phrase: "number of threads", alone: true, value: func(r Row) float64 { return float64(r.Life.Threads) }, format: digits},
 	{key: "start_ms", name: "start ms", phrase: "time to start", alone: true, value: func(r Row) float64 { return r.Life.Started * 1e3 }, format: digits},
 	{key: "add_ms", name: "add one ms", phrase: "time to add a namespace", alone: true, value: func(r Row) float64 { return r.Life.Added * 1e3 }, format: digits},
 }

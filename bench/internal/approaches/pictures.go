@@ -18,7 +18,7 @@ type picture struct {
 // all pictures have a logarithmic x axis: numbers of namespaces double rather than grow.
 var pictures = []picture{
 	{"rate", "Throughput on one CPU", "thousand requests a second", "rate", 1e-3, false},
-	{"cpu", "Server CPU a request", "µs, less is better", "cpu_us", 1, false},
+	{"cpu", "Server CPU a request", "µs (logarithmic), less is better", "cpu_us", 1, true},
 	{"p99", "Latency under full load, 99 %", "ms (logarithmic), less is better", "p99_us", 1e-3, true},
 	{"memory", "Memory, all connections open", "MiB of PSS (logarithmic), less is better", "pss_mib", 1, true},
 	{"threads", "Threads of all processes", "threads (logarithmic), less is better", "threads", 1, true},

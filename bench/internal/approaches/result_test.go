@@ -63,8 +63,13 @@ func TestCompareAsksTheWholeInterval(t *testing.T) {
 		more      bool
 		want      side
 	}{
-		{0.9, 1.1, true, even}, {1.01, 1.1, true, better}, {0.8, 0.99, true, worse},
-		{0.9, 1.1, false, even}, {1.01, 1.1, false, worse}, {0.8, 0.99, false, better}, {1, 1, false, even},
+		{0.9, 1.1, true, even},
+		{1.01, 1.1, true, better},
+		{0.8, 0.99, true, worse},
+		{0.9, 1.1, false, even},
+		{1.01, 1.1, false, worse},
+		{0.8, 0.99, false, better},
+		{1, 1, false, even},
 	} {
 		if got := compare(stats.Estimate{Low: c.low, High: c.high}, c.more); got != c.want {
 			t.Errorf("%+v: got %v", c, got)
@@ -85,7 +90,7 @@ func TestVerdictsSayWhereARivalIsBetter(t *testing.T) {
 		cell(threaded, 8, "cpu_us", 1.5), cell(anyMode, 8, "cpu_us", 1),
 	}}
 	got := r.duel(anyMode, threaded)
-	if len(got) != 1 || got[0].Reached || !strings.Contains(got[0].Got, "0.90 (0.89–0.91) at 1 namespaces") || strings.Contains(got[0].Got, "at 8") {
+	if len(got) != 1 || got[0].Reached || !strings.Contains(got[0].Got, "0.90 (0.89–0.91) with 1 namespace") || strings.Contains(got[0].Got, "with 8") {
 		t.Errorf("got %+v", got)
 	}
 	r.Cells[0] = cell(threaded, 1, "cpu_us", 1.2)
@@ -100,6 +105,19 @@ func TestVerdictsSayWhereARivalIsBetter(t *testing.T) {
 	}
 	if got := r.duel(anyMode, forked); got != nil {
 		t.Errorf("a rival that was not measured: got %+v", got)
+	}
+}
+
+func TestCostNamesWhereTheDefaultIsWorse(t *testing.T) {
+	r := Result{Cells: []Cell{
+		cell(namespace, 1, "cpu_us", 1), cell(anyMode, 1, "cpu_us", 1), cell(namespace, 64, "cpu_us", 1.1), cell(anyMode, 64, "cpu_us", 1),
+	}}
+	if got := r.cost(); len(got) != 1 || got[0].Reached || got[0].Got != "1.10 (1.09–1.11) with 64 namespaces" {
+		t.Errorf("got %+v", got)
+	}
+	r.Cells = r.Cells[:2]
+	if got := r.cost(); len(got) != 1 || !got[0].Reached {
+		t.Errorf("nowhere worse: got %+v", got)
 	}
 }
 

@@ -38,5 +38,6 @@ const whatWasRun = "One service, built in the paper's three ways: a request name
 	"in and back for each event (`always`, what the paper did). Each approach has one CPU for all its processes and threads, and the " +
 	"load has the other: this compares what a request costs, not what several CPUs could do. Depth is 1. Throughput, CPU time and latencies are medians of " +
 	"windows that go round between the servers, all up and connected; memory, threads, start-up and the time to add one more namespace to a " +
-	"running server are medians of lives in which no other server is up. At the end of each life the table's count was compared to the " +
+	"running server are medians of lives in which no other server is up. Company is CPU time a request beside the others to that alone, which " +
+	"should be about 1. At the end of each life the table's count was compared to the " +
 	"load's; a difference would be among the warnings."

@@ -39,9 +39,6 @@ func choose(names []string) ([]trial.Server, error) {
 	return trial.Pick(known, names)
 }
 
-// ours reports whether a server is nsreactor.
-func ours(name string) bool { return name == namespace || name == anyMode || name == always }
-
 // descriptions say in a few words what a server is.
 var descriptions = map[string]string{
 	forked:    "a process a namespace",

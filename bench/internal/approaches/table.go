@@ -25,7 +25,7 @@ func head() []string {
 	for _, m := range metrics {
 		names = append(names, m.name)
 	}
-	return append(names, "load CPU")
+	return append(names, "load CPU", "company")
 }
 
 // rows are the table's lines.
@@ -36,7 +36,7 @@ func (r Result) rows() [][]string {
 		for _, m := range metrics {
 			row = append(row, c.text(m))
 		}
-		rows = append(rows, append(row, fmt.Sprintf("%.0f %%", c.LoadShare*100)))
+		rows = append(rows, append(row, fmt.Sprintf("%.0f %%", c.LoadShare*100), fmt.Sprintf("%.2f", c.Company)))
 	}
 	return rows
 }

@@ -38,7 +38,30 @@ func (r Result) verdicts() []page.Verdict {
 			all = append(all, r.duel(mode, rival)...)
 		}
 	}
-	return append(all, append(r.duel(anyMode, namespace), r.duel(namespace, always)...)...)
+	return append(all, append(r.cost(), r.duel(namespace, always)...)...)
+}
+
+// cost is what it costs to have handlers in the right namespace: where nsreactor's
+// default is worse than its cheapest mode.
+func (r Result) cost() []page.Verdict {
+	var all []page.Verdict
+	var free []string
+	for _, m := range metrics {
+		s := r.standing(anyMode, namespace, m)
+		switch {
+		case m.phrase == "" || s.cells == 0:
+		case len(s.worse) > 0:
+			all = append(all, page.Verdict{
+				What: fmt.Sprintf("%s is worse than %s in %s, as a ratio", namespace, anyMode, m.phrase), Got: places(s.worse),
+			})
+		default:
+			free = append(free, m.phrase)
+		}
+	}
+	if len(free) > 0 {
+		all = append(all, page.Verdict{What: fmt.Sprintf("%s is nowhere worse than %s", namespace, anyMode), Got: strings.Join(free, ", "), Reached: true})
+	}
+	return all
 }
 
 // duel has a line for each metric in which the rival is better somewhere, and one for
@@ -52,16 +75,16 @@ func (r Result) duel(mode, rival string) []page.Verdict {
 		case m.phrase == "" || s.cells == 0:
 		case len(s.better) > 0:
 			all = append(all, page.Verdict{
-				What: fmt.Sprintf("%s has the better %s, as a ratio to %s", rival, m.phrase, mode), Got: strings.Join(s.better, ", "),
+				What: fmt.Sprintf("%s is better than %s in %s, as a ratio", rival, mode, m.phrase), Got: places(s.better),
 			})
-		case s.worse > 0:
+		case len(s.worse) > 0:
 			won = append(won, fmt.Sprintf("%s %s", m.phrase, s.span()))
 		default:
 			tied = append(tied, m.phrase)
 		}
 	}
 	if len(won) > 0 {
-		all = append(all, page.Verdict{What: fmt.Sprintf("%s as a ratio to %s, never better and somewhere worse", rival, mode), Got: strings.Join(won, ", "), Reached: true})
+		all = append(all, page.Verdict{What: fmt.Sprintf("%s is somewhere worse than %s and nowhere better, as ratios", rival, mode), Got: strings.Join(won, ", "), Reached: true})
 	}
 	if len(tied) > 0 {
 		all = append(all, page.Verdict{What: fmt.Sprintf("%s and %s can't be told apart", rival, mode), Got: strings.Join(tied, ", "), Reached: true})
@@ -71,9 +94,9 @@ func (r Result) duel(mode, rival string) []page.Verdict {
 
 // A standing is how a rival compares in one metric, over all numbers of namespaces.
 type standing struct {
-	cells, worse int
-	better       []string // where, and by how much
-	least, most  float64  // of the ratios
+	cells         int
+	better, worse []string // where, and by how much
+	least, most   float64  // of the ratios
 }
 
 func (r Result) standing(mode, rival string, m metric) standing {
@@ -92,11 +115,12 @@ func (r Result) standing(mode, rival string, m metric) standing {
 		}
 		s.cells++
 		s.least, s.most = min(s.least, e.Median), max(s.most, e.Median)
+		where := fmt.Sprintf("%s with %d", interval(e), c.Namespaces)
 		switch compare(*e, m.more) {
 		case better:
-			s.better = append(s.better, fmt.Sprintf("%s at %d namespaces", interval(e), c.Namespaces))
+			s.better = append(s.better, where)
 		case worse:
-			s.worse++
+			s.worse = append(s.worse, where)
 		}
 	}
 	return s
@@ -108,4 +132,13 @@ func (s standing) span() string {
 		return digits(s.most)
 	}
 	return digits(s.least) + "–" + digits(s.most)
+}
+
+// places writes where something is so.
+func places(list []string) string {
+	text := strings.Join(list, ", ") + " namespace"
+	if !strings.HasSuffix(text, " with 1 namespace") {
+		text += "s"
+	}
+	return text
 }
