@@ -5,7 +5,7 @@
 // no memory of a connection's own is touched unless its peer stops reading.
 //
 //   echo -m never|group|change|always -p PORT [-b BUFSIZE] [-e EVENTS] [-t THREADS] [-w MICROSECONDS]
-//        [-k echo|http] [-s SIZE] NETNS_PATH|@FILE...
+//        [-k echo|http] [-s SIZE] [-x] NETNS_PATH|@FILE...
 //
 // The modes differ in when the thread changes its namespace:
 //   never   not after start-up
@@ -19,6 +19,11 @@
 // against the thread's CPU clock, so that no system call is added. A message has SIZE
 // bytes; without -s whatever one recv(2) brings is one. -k http answers each request's
 // head with a body of SIZE bytes.
+//
+// With -x the sockets and the process are as an engine's are that has users: listeners
+// for IPv6 and IPv4, keepalive, a limit on unacknowledged bytes, and a second thread,
+// asleep, for whose sake every system call counts its reference to the descriptor. What
+// that costs the kernel is no loop's doing.
 //
 // It prints "ready" on stderr and, at SIGTERM, its counters as a line of JSON.
 #define _GNU_SOURCE
@@ -60,7 +65,7 @@ struct pending {
 };
 
 static enum mode { NEVER, GROUP, CHANGE, ALWAYS } mode;
-static bool http;
+static bool http, dressed;
 static struct namespaces spaces;
 static int port, max_events = 1024;
 static size_t buffer_size = 64 << 10, message_size;
@@ -359,12 +364,39 @@ static void run(void)
 	}
 }
 
+// dress gives a listener the options that connections of the engine inherit from it.
+static void dress(int fd)
+{
+	int on = 1, off = 0, keepalive = 15, limit = 30000;
+
+	if (setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) < 0 ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &keepalive, sizeof(keepalive)) < 0 ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit, sizeof(limit)) < 0)
+		err(1, "setsockopt");
+}
+
+// sleep_on is the second thread of -x. Signals are the others'.
+static void *sleep_on(void *unused)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	for (;;)
+		pause();
+	return unused;
+}
+
 // listen_here opens the listener of the namespace that the thread is in. Accepted
 // sockets inherit TCP_NODELAY from it.
 static void listen_here(void)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-	int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+	struct sockaddr *address = dressed ? (struct sockaddr *)&v6 : (struct sockaddr *)&v4;
+	socklen_t size = dressed ? sizeof(v6) : sizeof(v4);
+	int on = 1, fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		err(1, "socket");
@@ -373,7 +405,9 @@ static void listen_here(void)
 		err(1, "setsockopt");
 	if (threads > 1 && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0)
 		err(1, "setsockopt");
-	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+	if (dressed)
+		dress(fd);
+	if (bind(fd, address, size) < 0)
 		err(1, "bind %d", port);
 	if (listen(fd, 4096) < 0)
 		err(1, "listen");
@@ -455,6 +489,8 @@ static struct counters serve_all(void)
 	struct counters *one, total = {0};
 
 	pthread_barrier_init(&listening, NULL, (unsigned)threads);
+	if (dressed && (errno = pthread_create(&thread[0], NULL, sleep_on, NULL)))
+		err(1, "pthread_create");
 	for (long i = 1; i < threads; i++)
 		if ((errno = pthread_create(&thread[i], NULL, serve_thread, (void *)(intptr_t)i)))
 			err(1, "pthread_create");
@@ -508,7 +544,7 @@ static void parse_options(int argc, char **argv)
 {
 	int option;
 
-	while ((option = getopt(argc, argv, "m:p:b:e:t:w:k:s:")) != -1) {
+	while ((option = getopt(argc, argv, "m:p:b:e:t:w:k:s:x")) != -1) {
 		switch (option) {
 		case 'm':
 			mode = parse_mode(optarg);
@@ -525,6 +561,9 @@ static void parse_options(int argc, char **argv)
 		case 't':
 			threads = parse_number(option, optarg, MAX_THREADS);
 			break;
+		case 'x':
+			dressed = true;
+			break;
 		case 'w':
 			message_work = work_rounds(parse_number(option, optarg, 1000000));
 			break;
@@ -540,7 +579,7 @@ static void parse_options(int argc, char **argv)
 	}
 	if (!port || !buffer_size || !max_events || !threads)
 		errx(2, "usage: echo -m never|group|change|always -p PORT [-b BUFSIZE] [-e EVENTS] [-t THREADS] "
-			"[-w MICROSECONDS] [-k echo|http] [-s SIZE] NETNS_PATH|@FILE...");
+			"[-w MICROSECONDS] [-k echo|http] [-s SIZE] [-x] NETNS_PATH|@FILE...");
 	spaces = ns_open(argv + optind);
 	if (spaces.count > MAX_NAMESPACES)
 		errx(2, "more than %d namespaces", MAX_NAMESPACES);

@@ -130,6 +130,9 @@ func (h *Host) loadArgs(c Cell, port int) ([]string, error) {
 		"-k", string(c.Kind), "-p", strconv.Itoa(port), "-c", strconv.Itoa(c.Shape.Conns),
 		"-s", strconv.Itoa(c.Size), "-d", strconv.Itoa(c.Depth),
 	}
+	if h.LoadCPU >= 0 && h.LoadCPU != h.ServerCPU {
+		args = append(args, "-y")
+	}
 	spaces, kind := h.Spaces, "servers"
 	if h.Remote != nil {
 		spaces, kind = h.Remote.Spaces, "loads"
