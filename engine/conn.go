@@ -180,7 +180,7 @@ func (c *Conn) Discard(n int) int {
 		return 0
 	}
 	c.buf.in.discard(n)
-	if c.pause&pausedByInput != 0 && c.unread() < c.loop.eng.cfg.ReadBufferMax {
+	if c.pause&pausedByInput != 0 && c.unread() < c.loop.limits.readMax {
 		c.pause &^= pausedByInput
 		c.loop.markDirty(c)
 	}
@@ -208,7 +208,7 @@ func (c *Conn) write(p []byte) (int, error) {
 	if c.broken {
 		return 0, c.failed
 	}
-	if c.Unsent()+len(p) > c.loop.eng.cfg.WriteBufferMax {
+	if c.Unsent()+len(p) > c.loop.limits.writeMax {
 		c.ep.cell.errors[ErrorOverflow].inc()
 		return 0, c.error("write", ErrOverflow)
 	}

@@ -54,11 +54,11 @@ func (l *loop) handleFree() {
 		c, ls := l.resolve(i)
 		switch {
 		case c != nil:
-			if b.isFree(i, c.anywhere || l.always, c.ep) {
+			if b.isFree(i, c.anywhere || l.limits.always, c.ep) {
 				l.serveConn(c, b.events[i].Readiness())
 			}
 		case ls != nil:
-			if b.isFree(i, ls.ep.anywhere || l.always, ls.ep) {
+			if b.isFree(i, ls.ep.anywhere || l.limits.always, ls.ep) {
 				l.serveListener(ls)
 			}
 		}

@@ -25,33 +25,36 @@ import (
 //	settle    stream.go    what was written to other connections goes out
 //	reap      loop.go      closed descriptors are closed
 type loop struct {
-	eng     *Engine
-	index   int
-	cpu     int // -1 if not pinned
-	poller  *poller.Poller
-	thread  *nsctx.Thread
-	at      *Namespace // where the thread is; nil is home
-	table   table
-	timers  timers
-	accept  func(fd int) (accepted, errno) // accept4(2); tests put failures here
-	input   []byte                         // scratch that reads go to
-	output  []byte                         // scratch that a callback's writes go to
-	scratch buffers                        // the two, to lend to a connection
-	lent    *Conn                          // who has it
-	spare   []*buffers                     // empty ones that connections have used
-	now     int64                          // the engine's clock at the start of the turn
-	always  bool                           // Config.Switch is SwitchAlways
-
+	// What every message touches lies together: the kernel has used the cache
+	// since the last one, so that each line is a miss.
 	batch   batch
-	shown   *endpoint // what serving was last set to
+	table   table
 	running *Conn     // whose callback runs
-	dirty   []*Conn   // to settle at the end of the turn
-	again   []*Conn   // to call without a new event
-	tasks   []task    // being run: a part of a mailbox that was taken
-	taken   []task    // the slice that tasks is a part of
-	dead    []int     // descriptors to close at the end of the turn
-	drains  []*cell   // namespaces that are being drained
-	cells   map[*Namespace]*cell
+	lent    *Conn     // who has scratch
+	shown   *endpoint // what serving was last set to
+	now     int64     // the engine's clock at the start of the turn
+	limits  limits
+	scratch buffers // input and output, to lend to a connection
+
+	eng    *Engine
+	index  int
+	cpu    int // -1 if not pinned
+	poller *poller.Poller
+	thread *nsctx.Thread
+	at     *Namespace // where the thread is; nil is home
+	timers timers
+	accept func(fd int) (accepted, errno) // accept4(2); tests put failures here
+	input  []byte                         // scratch that reads go to
+	output []byte                         // scratch that a callback's writes go to
+	spare  []*buffers                     // empty ones that connections have used
+
+	dirty  []*Conn // to settle at the end of the turn
+	again  []*Conn // to call without a new event
+	tasks  []task  // being run: a part of a mailbox that was taken
+	taken  []task  // the slice that tasks is a part of
+	dead   []int   // descriptors to close at the end of the turn
+	drains []*cell // namespaces that are being drained
+	cells  map[*Namespace]*cell
 
 	ended     int64 // when the last turn ended
 	slept     int64 // how long the last wait took
@@ -75,6 +78,17 @@ type loop struct {
 	tid     atomic.Int64
 }
 
+// limits are what of Config is asked for with every message.
+type limits struct {
+	readChunk, readMax, writeMax int
+	always                       bool // Switch is SwitchAlways
+	checkThread                  bool
+}
+
+func (c *Config) limits() limits {
+	return limits{c.ReadChunk, c.ReadBufferMax, c.WriteBufferMax, c.Switch == SwitchAlways, c.CheckThread}
+}
+
 // loopStats are a loop's counters; see LoopStats.
 type loopStats struct {
 	turns, events, stale, waits, tasks, timers, panics counter
@@ -92,7 +106,7 @@ func newLoop(e *Engine, index, cpu int) (*loop, error) {
 	l := &loop{
 		eng: e, index: index, cpu: cpu, poller: p, table: newTable(),
 		input: make([]byte, e.cfg.ReadChunk), output: make([]byte, 64<<10),
-		cells: make(map[*Namespace]*cell), stopped: make(chan struct{}), always: e.cfg.Switch == SwitchAlways,
+		cells: make(map[*Namespace]*cell), stopped: make(chan struct{}), limits: e.cfg.limits(),
 	}
 	l.accept = new(acceptor).accept
 	l.renewScratch()
@@ -344,7 +358,7 @@ func (l *loop) enterNamespace(ns *Namespace) error {
 
 // leave is the other half of enter for the policy that always switches.
 func (l *loop) leave() {
-	if l.always {
+	if l.limits.always {
 		l.goHome()
 	}
 }

@@ -66,19 +66,19 @@ func (l *loop) serveReadable(c *Conn) {
 	case in.lent:
 	case held <= carryMax:
 		in.lend(l.input)
-	case held >= l.eng.cfg.ReadBufferMax:
+	case held >= l.limits.readMax:
 		c.pause |= pausedByInput
 		return
 	}
 	room := in.room(carryMax)
-	n, e := readSocket(c.fd, room[:min(len(room), l.eng.cfg.ReadChunk)])
+	n, e := readSocket(c.fd, room[:min(len(room), l.limits.readChunk)])
 	switch {
 	case n > 0:
 		in.fill(n)
 		c.moved = l.now
 		l.countIn(c.ep, n)
 		l.tell(c, onData)
-		if c.unread() >= l.eng.cfg.ReadBufferMax {
+		if c.unread() >= l.limits.readMax {
 			c.pause |= pausedByInput
 		}
 	case e == 0:
@@ -130,7 +130,7 @@ func (l *loop) tell(c *Conn, callback func(Handler, *Conn)) {
 	l.running = c
 	callback(c.ep.handler, c)
 	l.running = nil
-	if l.eng.cfg.CheckThread {
+	if l.limits.checkThread {
 		l.checkThread(c)
 	}
 }
@@ -339,7 +339,7 @@ func (l *loop) tellClosed(c *Conn, err error) {
 	c.ep.handler.OnClose(c, err)
 	l.running = nil
 	c.context = nil
-	if l.eng.cfg.CheckThread {
+	if l.limits.checkThread {
 		l.checkThread(c)
 	}
 }

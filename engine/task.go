@@ -78,7 +78,7 @@ func (l *loop) runCall(c *Conn, f func(*Conn)) {
 	l.running = c
 	f(c)
 	l.running = nil
-	if l.eng.cfg.CheckThread {
+	if l.limits.checkThread {
 		l.checkThread(c)
 	}
 }

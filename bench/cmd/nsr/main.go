@@ -14,6 +14,7 @@ import (
 	"github.com/nsreactor/nsreactor/bench/internal/serve"
 	"github.com/nsreactor/nsreactor/bench/internal/serve/reactor"
 	"github.com/nsreactor/nsreactor/engine"
+	"github.com/nsreactor/nsreactor/handlers"
 )
 
 func main() {
@@ -31,8 +32,8 @@ func main() {
 		log.Fatal(err)
 	}
 	samples := new(sampler)
-	if plain, isEcho := handler.(echo); isEcho && *incoming {
-		samples.echo = plain
+	if *kind == "echo" && *incoming {
+		samples.echo.messages = &options.Messages
 		handler = samples
 	}
 	config := reactor.Config(*loops)
@@ -56,6 +57,9 @@ func main() {
 func newHandler(kind string, messages *serve.Messages, table *core.Table) (engine.Handler, error) {
 	switch kind {
 	case "echo":
+		if *messages == (serve.Messages{}) {
+			return handlers.Echo{}, nil // the shipped one
+		}
 		return echo{messages: messages}, nil
 	case "http":
 		return newResponder(), nil
