@@ -16,33 +16,41 @@ const lightRate = 1000
 // what all of them can sustain, so that latency is a server's and not a queue's.
 var shares = []float64{0.25, 0.5, 0.75}
 
-// latencyRounds are few, as a window of the open loop is long: a quantile of 99.9 %
-// wants thousands of messages.
-const latencyRounds = 4
+// At one request a millisecond a window has to be long for a quantile of 99.9 % to mean
+// something. At more it may be short, and there may be more of them.
+const (
+	lightSeconds = 1.2
+	lightRounds  = 3
+	openSeconds  = 0.4
+)
 
 // latency is the open loop: messages are due at a rate that the server has no say in.
 func (r *run) latency(ctx context.Context) error {
 	shapes := slices.DeleteFunc(slices.Clone(r.Shapes), func(s trial.Shape) bool { return s.Namespaces*s.Conns > 4096 })
-	rounds, seconds := min(r.Rounds, latencyRounds), 1.5
+	light := trial.Plan{Rounds: min(r.Rounds, lightRounds), Span: trial.Span{Seconds: lightSeconds, Warmup: 0.1, Rate: lightRate}}
+	plan := trial.Plan{Rounds: r.Rounds, Span: trial.Span{Seconds: openSeconds, Warmup: 0.1}}
 	if r.Short {
-		rounds, seconds = 1, r.Seconds
+		light.Rounds, light.Span.Seconds, plan.Span.Seconds = 1, r.Seconds, r.Seconds
 	}
-	bar := progress.New((len(shapes)*(len(shares)+2)+1)*len(r.servers)*rounds, "latency")
+	perShape := light.Rounds + (len(shares)+1)*plan.Rounds
+	bar := progress.New((len(shapes)*perShape+light.Rounds)*len(r.servers), "latency")
 	defer bar.Finish()
-	plan := trial.Plan{Rounds: rounds, Span: trial.Span{Seconds: seconds, Warmup: 0.1, Rate: lightRate}}
 	one := trial.Cell{Shape: trial.Shape{Namespaces: 1, Conns: 1}, Size: 64, Depth: 1, Kind: trial.Echo}
-	if err := r.open(ctx, one, plan, bar); err != nil {
+	if err := r.open(ctx, one, light, bar); err != nil {
 		return err
 	}
 	for _, shape := range shapes {
 		c := trial.Cell{Shape: shape, Size: 64, Depth: 1, Kind: trial.Echo}
+		if err := r.open(ctx, c, light, bar); err != nil {
+			return err
+		}
 		closed := plan
-		closed.Span.Rate, closed.Span.Seconds = 0, r.Seconds
+		closed.Span.Seconds = r.Seconds
 		summaries, _, err := r.contest(ctx, r.servers, c, closed, bar)
 		if err != nil {
 			return err
 		}
-		for _, rate := range append([]float64{lightRate}, rates(summaries)...) {
+		for _, rate := range rates(summaries) {
 			plan.Span.Rate = rate
 			if err := r.open(ctx, c, plan, bar); err != nil {
 				return err

@@ -99,11 +99,11 @@ func latencyPicture(all []trial.Summary, shape trial.Shape, caption string) figu
 	var lines figure.Collector
 	for _, s := range all {
 		if s.Shape == shape {
-			lines.Point(s.Server, s.Asked, s.P999)
+			lines.Point(s.Server, s.Asked, s.TypicalP999)
 		}
 	}
 	return figure.Lines{
-		Title: fmt.Sprintf("p99.9 from when a message was due, %v connections, 64 bytes", shape), X: "messages a second", Y: "µs",
+		Title: fmt.Sprintf("p99.9 of the median window, from when a message was due, %v connections, 64 bytes", shape), X: "messages a second", Y: "µs",
 		Caption: caption, LogX: true, LogY: true, Series: lines.List(),
 	}
 }

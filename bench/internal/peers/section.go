@@ -155,7 +155,7 @@ func openVerdicts(cells []trial.Summary) []page.Verdict {
 			below(s, "CPU µs a request", "%.1f", func(s trial.Summary) float64 { return s.CPUMicros })
 			below(s, "context switches a request", "%.2f", func(s trial.Summary) float64 { return s.Slices })
 		} else {
-			below(s, "p99.9 µs", "%.0f", func(s trial.Summary) float64 { return s.P999 })
+			below(s, "p99.9 µs of the median window", "%.0f", func(s trial.Summary) float64 { return s.TypicalP999 })
 		}
 	}
 	return all

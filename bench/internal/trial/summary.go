@@ -44,6 +44,9 @@ type Summary struct {
 	P99  float64 `json:"p99_us"`
 	P999 float64 `json:"p999_us"`
 	Max  float64 `json:"max_us"`
+	// TypicalP999 is the median of the windows' own 99.9 % quantiles: a machine that
+	// stops for some milliseconds every second spoils a few windows, not all.
+	TypicalP999 float64 `json:"typical_p999_us"`
 
 	PSSMB     float64 `json:"pss_mb"`
 	Processes int     `json:"processes"`
@@ -92,6 +95,7 @@ func (s *Summary) fill(own []Window) {
 	if len(own) > 1 {
 		s.Spread = stats.Spread(column(own, cpuMicros))
 	}
+	s.TypicalP999 = of(func(w Window) float64 { return w.P999 })
 	all := hdrhistogram.New(1, longestLatency, digits)
 	for _, w := range own {
 		s.Dropped += w.Dropped
