@@ -422,7 +422,7 @@ func TestEnginesComeAndGo(t *testing.T) {
 func TestControl(t *testing.T) {
 	conns := make(chan *Conn, 1)
 	protocols := make(chan int, 1)
-	closed := make(chan error, 1)
+	closed := make(chan struct{})
 	s := startServer(t, Config{}, hooks{
 		open: func(c *Conn) { conns <- c },
 		data: func(c *Conn) {
@@ -437,7 +437,7 @@ func TestControl(t *testing.T) {
 				t.Error(err)
 			}
 		},
-		closed: func(*Conn, error) { closed <- nil },
+		closed: func(*Conn, error) { close(closed) },
 	})
 	client := s.dial()
 	client.send([]byte("x"))

@@ -33,7 +33,7 @@ func main() {
 	}
 	samples := new(sampler)
 	if *kind == "echo" && *incoming {
-		samples.echo.messages = &options.Messages
+		samples.messages = &options.Messages
 		handler = samples
 	}
 	config := reactor.Config(*loops)

@@ -17,8 +17,8 @@ import (
 // Placement says which CPUs servers and loads run on, and with what precedence. It is
 // part of several commands' flags.
 type Placement struct {
-	ServerCPU int    `help:"CPU that servers are pinned to; -1 for any." default:"0"`
-	LoadCPU   int    `help:"CPU that the load is pinned to; -1 for any." default:"1"`
+	ServerCPU int    `help:"CPU that servers are pinned to; any with --server-cpu=-1." default:"0"`
+	LoadCPU   int    `help:"CPU that the load is pinned to; any with --load-cpu=-1." default:"1"`
 	Nice      int    `help:"Nice value of servers and load; -20 takes the CPUs from other work, 0 does not." default:"-20"`
 	Port      int    `help:"First port to listen on in each namespace." default:"7007"`
 	Programs  string `help:"Folder to build in." default:"bin" type:"path"`
