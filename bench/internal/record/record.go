@@ -88,7 +88,22 @@ func Load[Row, Summary any](name string) (*Record[Row, Summary], error) {
 
 // New begins a record of a command, on this machine and now.
 func New[Row, Summary any](command string, args []string) *Record[Row, Summary] {
-	return &Record[Row, Summary]{Command: command, Args: args, Machine: DescribeMachine(), began: time.Now()}
+	return &Record[Row, Summary]{Command: command, Args: withoutPaths(args), Machine: DescribeMachine(), began: time.Now()}
+}
+
+// withoutPaths leaves out where things were written to: it is of no use elsewhere.
+func withoutPaths(args []string) []string {
+	kept := []string{}
+	for i := 0; i < len(args); i++ {
+		name, _, inOne := strings.Cut(args[i], "=")
+		switch {
+		case !slices.Contains([]string{"--out", "--programs", "--baseline"}, name):
+			kept = append(kept, args[i])
+		case !inOne:
+			i++ // its value
+		}
+	}
+	return kept
 }
 
 // Finish saves a run that is over: figures, and the pictures that draw makes of them.

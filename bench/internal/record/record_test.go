@@ -91,3 +91,10 @@ func TestCSVHasAColumnForEachFieldThatFits(t *testing.T) {
 		t.Errorf("no commit in %q", lines[2])
 	}
 }
+
+func TestArgumentsAreKeptWithoutPaths(t *testing.T) {
+	got := withoutPaths([]string{"peers", "--out", "/tmp/x", "--rounds", "3", "--programs=/tmp/y", "--short"})
+	if want := []string{"peers", "--rounds", "3", "--short"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
