@@ -1,7 +1,6 @@
 package approaches
 
 import (
-	"math"
 	"slices"
 
 	"github.com/nsreactor/nsreactor/bench/internal/stats"
@@ -69,7 +68,7 @@ func (c *Cell) fill(own, rows []Row) {
 			continue
 		}
 		c.Figures[m.key] = Figure{
-			Median: stats.Median(column(mine, m.value)),
+			Median: stats.Median(stats.Column(mine, m.value)),
 			ToAny:  ratio(mine, rows, anyMode, m), ToNamespace: ratio(mine, rows, namespace, m),
 		}
 	}
@@ -77,18 +76,18 @@ func (c *Cell) fill(own, rows []Row) {
 	if len(together) == 0 {
 		return
 	}
-	c.LoadShare = stats.Median(column(together, func(r Row) float64 { return r.LoadShare }))
-	c.CPUShare = stats.Median(column(together, func(r Row) float64 { return r.CPUShare }))
+	c.LoadShare = stats.Median(stats.Column(together, func(r Row) float64 { return r.LoadShare }))
+	c.CPUShare = stats.Median(stats.Column(together, func(r Row) float64 { return r.CPUShare }))
 	if len(alone) > 0 {
 		cpu := func(r Row) float64 { return r.CPUMicros }
-		c.Company = stats.Median(column(together, cpu)) / stats.Median(column(alone, cpu))
+		c.Company = stats.Median(stats.Column(together, cpu)) / stats.Median(stats.Column(alone, cpu))
 	}
 }
 
 // ratio divides round by round. It is nil if no round has both.
 func ratio(mine, rows []Row, server string, m metric) *stats.Estimate {
 	theirs := of(pick(rows, server), m.alone)
-	ratios := stats.Ratios(byRound(mine, m.value), byRound(theirs, m.value))
+	ratios := stats.Ratios(stats.ByRound(mine, round, m.value), stats.ByRound(theirs, round, m.value))
 	if len(ratios) == 0 {
 		return nil
 	}
@@ -105,26 +104,7 @@ func of(rows []Row, alone bool) []Row {
 	return slices.DeleteFunc(slices.Clone(rows), func(r Row) bool { return r.Alone != alone })
 }
 
-func column(rows []Row, value func(Row) float64) []float64 {
-	values := make([]float64, len(rows))
-	for i, r := range rows {
-		values[i] = value(r)
-	}
-	return values
-}
-
-// byRound takes one value from each row to the place of its round, NaN where there is
-// none.
-func byRound(rows []Row, value func(Row) float64) []float64 {
-	var values []float64
-	for _, r := range rows {
-		for len(values) <= r.Round {
-			values = append(values, math.NaN())
-		}
-		values[r.Round] = value(r)
-	}
-	return values
-}
+func round(r Row) int { return r.Round }
 
 // byNamespaces cuts the cells into groups of one number of namespaces each. They come
 // so.

@@ -89,3 +89,25 @@ func Ratios(values, floors []float64) []float64 {
 	}
 	return quotients
 }
+
+// Column takes one value from each item.
+func Column[T any](items []T, value func(T) float64) []float64 {
+	values := make([]float64, len(items))
+	for i, item := range items {
+		values[i] = value(item)
+	}
+	return values
+}
+
+// ByRound takes one value from each item to the place of its round, NaN where there is
+// none, so that Ratios finds side by side what was measured so.
+func ByRound[T any](items []T, round func(T) int, value func(T) float64) []float64 {
+	var values []float64
+	for _, item := range items {
+		for len(values) <= round(item) {
+			values = append(values, math.NaN())
+		}
+		values[round(item)] = value(item)
+	}
+	return values
+}

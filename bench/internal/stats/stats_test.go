@@ -87,3 +87,14 @@ func TestBootstrapCoversTheTruthAsOftenAsItSays(t *testing.T) {
 		t.Errorf("%d of %d intervals of 95 %% hold the true median", covered, tries)
 	}
 }
+
+func TestByRoundPutsEachValueInItsPlace(t *testing.T) {
+	type item struct {
+		round int
+		value float64
+	}
+	got := ByRound([]item{{2, 7}, {0, 5}}, func(i item) int { return i.round }, func(i item) float64 { return i.value })
+	if len(got) != 3 || got[0] != 5 || !math.IsNaN(got[1]) || got[2] != 7 {
+		t.Errorf("got %v, want 5, none, 7", got)
+	}
+}

@@ -2,7 +2,6 @@ package trial
 
 import (
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -86,14 +85,14 @@ func pick(windows []Window, name string) []Window {
 
 // fill computes medians, and quantiles of all latencies.
 func (s *Summary) fill(own []Window) {
-	of := func(value func(Window) float64) float64 { return stats.Median(column(own, value)) }
+	of := func(value func(Window) float64) float64 { return stats.Median(stats.Column(own, value)) }
 	s.CPUMicros, s.Rate = of(cpuMicros), of(rate)
 	s.CPUShare = of(func(w Window) float64 { return w.CPUShare })
 	s.WaitShare = of(func(w Window) float64 { return w.WaitShare })
 	s.LoadShare = of(func(w Window) float64 { return w.LoadShare })
 	s.Slices = of(func(w Window) float64 { return w.Slices })
 	if len(own) > 1 {
-		s.Spread = stats.Spread(column(own, cpuMicros))
+		s.Spread = stats.Spread(stats.Column(own, cpuMicros))
 	}
 	s.TypicalP999 = of(func(w Window) float64 { return w.P999 })
 	all := hdrhistogram.New(1, longestLatency, digits)
@@ -115,7 +114,7 @@ func (s *Summary) compare(own, floor []Window) {
 // ratio divides round by round, as both sides of a round ran next to each other. It is
 // nil if no round has both.
 func ratio(own, floor []Window, value func(Window) float64) *stats.Estimate {
-	quotients := stats.Ratios(byRound(own, value), byRound(floor, value))
+	quotients := stats.Ratios(stats.ByRound(own, round, value), stats.ByRound(floor, round, value))
 	if len(quotients) == 0 {
 		return nil
 	}
@@ -137,28 +136,7 @@ func (s *Summary) live(lives []Life) {
 
 func cpuMicros(w Window) float64 { return w.CPUMicros }
 func rate(w Window) float64      { return w.Rate }
-
-// column takes one value from each window.
-func column(windows []Window, value func(Window) float64) []float64 {
-	values := make([]float64, len(windows))
-	for i, w := range windows {
-		values[i] = value(w)
-	}
-	return values
-}
-
-// byRound takes one value from each window to the place of its round, NaN where there
-// is none.
-func byRound(windows []Window, value func(Window) float64) []float64 {
-	var values []float64
-	for _, w := range windows {
-		for len(values) <= w.Round {
-			values = append(values, math.NaN())
-		}
-		values[w.Round] = value(w)
-	}
-	return values
-}
+func round(w Window) int         { return w.Round }
 
 // quotient is 0 where there is nothing to divide by.
 func quotient(a, b uint64) float64 {
