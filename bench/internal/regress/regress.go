@@ -20,8 +20,8 @@ type Command struct {
 	Short     bool    `help:"Only what does not depend on time: events, switches, allocations and system calls a message."`
 	Baseline  string  `help:"File of what is expected." default:"baseline.json" type:"path"`
 	Calibrate int     `help:"Measure so many times, and keep the median and the spread as the baseline." placeholder:"RUNS"`
-	Rounds    int     `help:"Windows of each server in a cell." default:"15"`
-	Seconds   float64 `help:"Length of a window." default:"0.2"`
+	Rounds    int     `help:"Windows of each server in a cell." default:"7"`
+	Seconds   float64 `help:"Length of a window." default:"0.15"`
 }
 
 // Validate is kong's hook.
