@@ -177,3 +177,18 @@ func RaiseFileLimit() (int, error) {
 	}
 	return int(limit.Cur), nil
 }
+
+// TCPMemory is how many bytes the kernel's TCP may hold in all: the third number of
+// net.ipv4.tcp_mem, tcp(7), which is of pages.
+func TCPMemory() (int, error) {
+	text, err := os.ReadFile("/proc/sys/net/ipv4/tcp_mem")
+	if err != nil {
+		return 0, err
+	}
+	fields := bytes.Fields(text)
+	if len(fields) != 3 {
+		return 0, fmt.Errorf("tcp_mem: want 3 numbers, got %q", text)
+	}
+	pages, err := strconv.Atoi(string(fields[2]))
+	return pages * os.Getpagesize(), err
+}

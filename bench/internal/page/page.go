@@ -11,8 +11,13 @@ import (
 
 // Head writes a part's heading, and what was run on what.
 func Head(w io.Writer, title string, args []string, m record.Machine, seconds float64) {
-	fmt.Fprintf(w, "\n## %s\n\n", title)
-	fmt.Fprintf(w, "`cd bench && go run . %s`, %.0f s, on %d × %s, Linux %s, %s, %s; commit %s, %s.\n",
+	fmt.Fprintf(w, "\n## %s\n", title)
+	About(w, args, m, seconds)
+}
+
+// About writes what was run on what.
+func About(w io.Writer, args []string, m record.Machine, seconds float64) {
+	fmt.Fprintf(w, "\n`cd bench && go run . %s`, %.0f s, on %d × %s, Linux %s, %s, %s; commit %s, %s.\n",
 		strings.Join(args, " "), seconds, m.CPUs, m.CPU, m.Kernel, m.Go, m.Compiler, m.Commit, m.Date)
 }
 

@@ -6,29 +6,29 @@ import (
 	"strings"
 
 	"github.com/nsreactor/nsreactor/bench/internal/page"
-	"github.com/nsreactor/nsreactor/bench/internal/record"
 	"github.com/nsreactor/nsreactor/bench/internal/trial"
 )
 
-// Section writes the newest run's part of the results page.
+// Section writes the newest figures' part of the results page.
 func Section(w io.Writer, dir string) error {
-	name, err := record.Newest(dir, "peers")
+	used, err := newest(dir)
 	if err != nil {
 		return err
 	}
-	r, err := record.Load[trial.Window, Result](name)
-	if err != nil {
-		return err
+	fmt.Fprint(w, "\n## Peers\n")
+	for _, r := range used.records {
+		page.About(w, r.Args, r.Machine, r.Seconds)
 	}
-	page.Head(w, "Peers", r.Args, r.Machine, r.Seconds)
 	page.Text(w, "One server on one CPU, its load on the other; windows of load go round between servers that are all up and connected, "+
 		"ratios are taken within a round, and brackets hold the median's 95 %% bootstrap interval. nsr-http knows the smallest HTTP that is correct, HAProxy all of it. "+
 		"gnet has one engine for each namespace, since an engine's listeners are all in one; gnet-enroll is one engine whose connections package net "+
-		"has accepted. Versions: %s.", strings.Join(r.Versions, ", "))
-	page.Verdicts(w, r.Summary.verdicts())
-	page.Pictures(w, r.Pictures)
-	page.Table(w, overviewHead, r.Summary.overview())
-	for _, t := range r.Summary.tables() {
+		"has accepted. Versions: %s.", strings.Join(used.records[0].Versions, ", "))
+	page.Verdicts(w, used.result.verdicts())
+	for _, r := range used.records {
+		page.Pictures(w, r.Pictures)
+	}
+	page.Table(w, overviewHead, used.result.overview())
+	for _, t := range used.result.tables() {
 		end := page.Fold(w, t.title)
 		if t.note != "" {
 			page.Text(w, "%s", t.note)
@@ -36,7 +36,9 @@ func Section(w io.Writer, dir string) error {
 		page.Table(w, t.head, t.rows)
 		end()
 	}
-	page.Warnings(w, r.Warnings)
+	for _, r := range used.records {
+		page.Warnings(w, r.Warnings)
+	}
 	return nil
 }
 

@@ -2,7 +2,9 @@ package peers
 
 import (
 	"context"
+	"slices"
 
+	"github.com/nsreactor/nsreactor/bench/internal/lab"
 	"github.com/nsreactor/nsreactor/bench/internal/progress"
 	"github.com/nsreactor/nsreactor/bench/internal/stats"
 	"github.com/nsreactor/nsreactor/bench/internal/trial"
@@ -34,6 +36,7 @@ func (r *run) plan(c trial.Cell) trial.Plan {
 // throughput is the closed loop: as many messages as the server takes.
 func (r *run) throughput(ctx context.Context) error {
 	cells := trial.Cells(r.Shapes, r.Sizes, r.Depths)
+	cells = slices.DeleteFunc(cells, r.overflows)
 	bar := progress.New(len(cells)*len(r.servers)*r.Rounds, "throughput")
 	defer bar.Finish()
 	for _, c := range cells {
@@ -50,6 +53,18 @@ func (r *run) throughput(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// overflows reports whether a cell's outstanding bytes are more than the kernel's TCP may
+// hold. All would wait for memory then, and some for so long that their connections end.
+func (r *run) overflows(c trial.Cell) bool {
+	outstanding := c.Shape.Namespaces * c.Shape.Conns * c.Size * c.Depth
+	limit, err := lab.TCPMemory()
+	if err != nil || outstanding <= limit {
+		return false
+	}
+	r.record.Warn("not measured: %v: %d MiB outstanding, and TCP may hold %d (tcp_mem, tcp(7))", c, outstanding>>20, limit>>20)
+	return true
 }
 
 // http is the same with GET, where HAProxy can take part.

@@ -61,16 +61,31 @@ func (r *Record[Row, Summary]) Save(dir string) error {
 // ErrNone says that a command has no record in a folder.
 var ErrNone = errors.New("no record")
 
-// Newest finds a command's newest record in a folder. Dates in names sort by age.
+// Newest finds a command's newest record in a folder.
 func Newest(dir, command string) (string, error) {
-	names, err := fs.Glob(os.DirFS(dir), command+"-[0-9]*.json")
+	names, err := All(dir, command)
 	if err != nil {
 		return "", err
 	}
-	if len(names) == 0 {
-		return "", fmt.Errorf("%w of %q in %s", ErrNone, command, dir)
+	return names[0], nil
+}
+
+// All finds a command's records in a folder, the newest first: dates in names sort by
+// age. There is one at least, or the error is ErrNone.
+func All(dir, command string) ([]string, error) {
+	names, err := fs.Glob(os.DirFS(dir), command+"-[0-9]*.json")
+	if err != nil {
+		return nil, err
 	}
-	return filepath.Join(dir, slices.Max(names)), nil
+	if len(names) == 0 {
+		return nil, fmt.Errorf("%w of %q in %s", ErrNone, command, dir)
+	}
+	slices.Sort(names)
+	slices.Reverse(names)
+	for i, name := range names {
+		names[i] = filepath.Join(dir, name)
+	}
+	return names, nil
 }
 
 // Load reads a record.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 
 	"github.com/nsreactor/nsreactor/bench/internal/approaches"
 	"github.com/nsreactor/nsreactor/bench/internal/parallel"
@@ -31,17 +32,19 @@ type Command struct {
 type part struct {
 	command string
 	section func(w io.Writer, dir string) error
+	// used lists the records that the section shows; nil is the newest alone.
+	used func(dir string) ([]string, error)
 	// bulky records leave their rows to the CSV when they are copied.
 	bulky bool
 }
 
 // parts are the page from top to bottom.
 var parts = []part{
-	{"switch", switching.Section, false},
-	{"approaches", approaches.Section, true},
-	{"peers", peers.Section, true},
-	{"parallel", parallel.Section, true},
-	{"regress", regress.Section, false},
+	{"switch", switching.Section, nil, false},
+	{"approaches", approaches.Section, nil, true},
+	{"peers", peers.Section, peers.Used, true},
+	{"parallel", parallel.Section, nil, true},
+	{"regress", regress.Section, nil, false},
 }
 
 // intro is what stands above the parts.
@@ -87,6 +90,14 @@ func (c *Command) Run(context.Context) error {
 	return os.WriteFile(name, page.Bytes(), 0o644)
 }
 
+func (p part) records(dir string) ([]string, error) {
+	if p.used != nil {
+		return p.used(dir)
+	}
+	newest, err := record.Newest(dir, p.command)
+	return []string{newest}, err
+}
+
 // replace takes away what an earlier page showed, and copies what this one does. A page
 // that is made of the records beside it has nothing to copy.
 func (c *Command) replace() error {
@@ -94,16 +105,20 @@ func (c *Command) replace() error {
 		return nil
 	}
 	for _, p := range parts {
-		newest, err := record.Newest(c.From, p.command)
+		names, err := p.records(c.From)
 		if errors.Is(err, record.ErrNone) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		base := newest[:len(newest)-len(".json")]
-		if err := errors.Join(remove(c.To, p.command), c.copyAll(filepath.Base(base), p)); err != nil {
+		if err := remove(c.To, p.command); err != nil {
 			return err
+		}
+		for _, name := range names {
+			if err := c.copyAll(strings.TrimSuffix(filepath.Base(name), ".json"), p); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
