@@ -134,8 +134,11 @@ func (c Cell) verdicts() []page.Verdict {
 // the 99.9 % quantile from half of saturation.
 func openVerdicts(cells []trial.Summary) []page.Verdict {
 	var own, rivals []trial.Summary
+	var c trial.Summary
 	for _, s := range cells {
 		switch s.Server {
+		case floor:
+			c = s
 		case anyMode, namespace:
 			own = append(own, s)
 		case goNet, gnet, gnetOne:
@@ -150,6 +153,7 @@ func openVerdicts(cells []trial.Summary) []page.Verdict {
 			v.Got += fmt.Sprintf(", %s "+format, rival.Server, value(rival))
 			v.Reached = v.Reached && value(s) < value(rival)
 		}
+		v.Got += fmt.Sprintf("; the C loop "+format, value(c))
 		all = append(all, v)
 	}
 	for _, s := range own {
