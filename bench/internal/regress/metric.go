@@ -40,16 +40,17 @@ type Baseline struct {
 	Expectations []Expectation  `json:"expectations"`
 }
 
-// minTolerance is what even the steadiest ratio is granted, and margin what is added to
-// the worst run's distance: a worse one than the worst of twenty comes once in some
-// twenty runs, one that is half as far again almost never.
+// minTolerance is what even the steadiest ratio is granted, and margin by how much more
+// than the worst run's distance: a worse one than the worst of twenty comes once in some
+// twenty runs, for each of the ratios. With half as much again the very next run after
+// the first calibration failed one; a comparison also has twice a calibration's rounds.
 const (
 	minTolerance = 0.03
-	margin       = 1.5
+	margin       = 2.5
 )
 
 // newBaseline makes a baseline of several runs: the expectation is the median, the
-// tolerance the worst run's distance from it and half of that again.
+// tolerance the worst run's distance from it times margin.
 func newBaseline(m record.Machine, runs [][]Metric) Baseline {
 	b := Baseline{Machine: m, Runs: len(runs)}
 	if len(runs) == 0 {

@@ -20,7 +20,7 @@ type Command struct {
 	Short     bool    `help:"Only what does not depend on time: events, switches, allocations and system calls a message."`
 	Baseline  string  `help:"File of what is expected." default:"baseline.json" type:"path"`
 	Calibrate int     `help:"Measure so many times, and keep the median and the spread as the baseline." placeholder:"RUNS"`
-	Rounds    int     `help:"Windows of each server in a cell." default:"7"`
+	Rounds    int     `help:"Windows of each server in a cell." default:"15"`
 	Seconds   float64 `help:"Length of a window." default:"0.15"`
 }
 
@@ -106,6 +106,7 @@ func (c *Command) measure(ctx context.Context, host *trial.Host) ([]Metric, erro
 
 // calibrate makes a baseline of several runs.
 func (c *Command) calibrate(ctx context.Context, host *trial.Host) error {
+	c.Rounds = max(c.Rounds/2, 1) // a baseline of runs that are noisier than a comparison is the safer one
 	var runs [][]Metric
 	for i := range c.Calibrate {
 		metrics, err := c.measure(ctx, host)

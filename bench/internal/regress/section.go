@@ -19,9 +19,9 @@ func Section(w io.Writer, dir string) error {
 		return err
 	}
 	page.Head(w, "Regressions", r.Args, r.Machine, r.Seconds)
-	page.Text(w, "Ratios and counts only, against a baseline of %d runs on %s, commit %s. A tolerance is the distance of the worst of those runs "+
-		"from their median and half of that again, %.0f %% at least; counts have to hold exactly.",
-		r.Summary.BaselineRuns, r.Summary.BaselineMachine.CPU, r.Summary.BaselineMachine.Commit, minTolerance*100)
+	page.Text(w, "Ratios and counts only, against a baseline of %d runs on %s, commit %s. A tolerance is %.1f times the distance of the worst of "+
+		"those runs from their median, %.0f %% at least; counts have to hold exactly.",
+		r.Summary.BaselineRuns, r.Summary.BaselineMachine.CPU, r.Summary.BaselineMachine.Commit, margin, minTolerance*100)
 	bad := failures(r.Summary.Lines)
 	page.Verdicts(w, []page.Verdict{{
 		What: "no figure is worse than the baseline allows", Got: fmt.Sprintf("%d of %d are", bad, len(r.Summary.Lines)), Reached: bad == 0,
