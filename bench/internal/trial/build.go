@@ -43,18 +43,33 @@ func Build(ctx context.Context, dir string, servers []Server) error {
 // buildC compiles one program of the folder c.
 func buildC(ctx context.Context, dir, program string) error {
 	source := filepath.Join("c", program+".c")
-	return run(exec.CommandContext(ctx, "gcc", "-O2", "-Wall", "-Wextra", "-pthread", "-o", filepath.Join(dir, program), source))
+	return into(filepath.Join(dir, program), func(target string) *exec.Cmd {
+		return exec.CommandContext(ctx, "gcc", "-O2", "-Wall", "-Wextra", "-pthread", "-o", target, source)
+	})
 }
 
 // buildGo compiles one program of the folder cmd.
 func buildGo(ctx context.Context, dir, program string) error {
-	return run(exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(dir, program), "./cmd/"+program))
+	return into(filepath.Join(dir, program), func(target string) *exec.Cmd {
+		return exec.CommandContext(ctx, "go", "build", "-o", target, "./cmd/"+program)
+	})
 }
 
-func run(cmd *exec.Cmd) error {
-	cmd.Stderr = os.Stderr
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%v: %w", cmd.Args, err)
+// into runs a compiler and puts what it has made in its place at one stroke, since
+// another run of bench may be about to start the program that is there.
+func into(program string, compiler func(target string) *exec.Cmd) error {
+	dir, err := os.MkdirTemp(filepath.Dir(program), "build-")
+	if err != nil {
+		return err
 	}
-	return nil
+	target := filepath.Join(dir, filepath.Base(program))
+	cmd := compiler(target)
+	cmd.Stderr = os.Stderr
+	err = cmd.Run()
+	if err != nil {
+		err = fmt.Errorf("%v: %w", cmd.Args, err)
+	} else {
+		err = os.Rename(target, program)
+	}
+	return errors.Join(err, os.RemoveAll(dir))
 }
