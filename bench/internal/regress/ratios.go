@@ -40,23 +40,21 @@ func (c *Command) switchRatios(ctx context.Context) ([]Metric, error) {
 }
 
 // costRatios are CPU a message, of the engine to the C loop that switches as it does.
-func (c *Command) costRatios(ctx context.Context, host *trial.Host, bar *progress.Bar) ([]Metric, []trial.Window, error) {
+func (c *Command) costRatios(ctx context.Context, host *trial.Host, bar *progress.Bar) ([]Metric, error) {
 	cells := []trial.Cell{
 		{Shape: trial.Shape{Namespaces: 64, Conns: 4}, Size: 64, Depth: 1, Kind: trial.Echo},
 		{Shape: trial.Shape{Namespaces: 64, Conns: 4}, Size: 4096, Depth: 16, Kind: trial.Echo},
 		{Shape: trial.Shape{Namespaces: widest, Conns: 1}, Size: 64, Depth: 1, Kind: trial.Echo},
 	}
 	var all []Metric
-	var windows []trial.Window
 	for _, cell := range cells {
 		plan := trial.Plan{Rounds: c.Rounds, Span: trial.Span{Seconds: c.Seconds, Warmup: 0.06}}
 		results, err := host.Contest(ctx, servers, cell, plan, bar.Step)
-		windows = append(windows, results.Windows...)
 		if err != nil {
-			return all, windows, err
+			return all, err
 		}
 		if len(results.Failed) > 0 {
-			return all, windows, errors.New(results.Failed[0])
+			return all, errors.New(results.Failed[0])
 		}
 		for _, s := range trial.Summarize(servers, results) {
 			if s.Floor == s.Server || s.Server == "c-group" {
@@ -68,7 +66,7 @@ func (c *Command) costRatios(ctx context.Context, host *trial.Host, bar *progres
 			}
 		}
 	}
-	return all, windows, nil
+	return all, nil
 }
 
 // widthRatios compare the same number of connections in 512 namespaces and in one: how

@@ -96,7 +96,7 @@ func (c *Command) measure(ctx context.Context, host *trial.Host) ([]Metric, erro
 	if err != nil {
 		return nil, err
 	}
-	costs, _, err := c.costRatios(ctx, host, bar)
+	costs, err := c.costRatios(ctx, host, bar)
 	if err != nil {
 		return nil, err
 	}
