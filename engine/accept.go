@@ -8,7 +8,7 @@ import (
 
 // listener is a listening socket on a loop.
 type listener struct {
-	ep     *endpoint
+	source
 	fd     int
 	token  poller.Token
 	spread bool // hand connections to the loop with the fewest
@@ -31,9 +31,11 @@ func (l *loop) listen(ep *endpoint, fd int, spread bool) {
 		return
 	}
 	l.cells[ep.cell.ns] = ep.cell
-	ls := &listener{ep: ep, fd: fd, spread: spread}
+	ls := &listener{fd: fd, spread: spread}
+	ls.ep = ep
+	ls.serve = func(l *loop, _ poller.Readiness) { l.serveListener(ls) }
 	ls.timer.fire = func(l *loop) { l.armListener(ls) }
-	ls.token = l.table.put(nil, ls)
+	ls.token = l.table.put(nil, &ls.source)
 	ep.cell.listeners = append(ep.cell.listeners, ls)
 	ep.cell.listening.inc()
 	l.stats.listeners.inc()

@@ -36,6 +36,7 @@ type Conn struct {
 	drainTold  bool // OnDrain was called
 	anywhere   bool // the handler needs no namespace
 	broken     bool // failed is set
+	special    bool // reading and writing have to look at extra
 
 	moved int64    // when bytes last moved, in the engine's clock
 	buf   *buffers // what is held; nil is nothing
@@ -50,6 +51,7 @@ type Conn struct {
 	idleAfter   int64     // a duration
 	kernelHolds int       // bytes not acknowledged when lingering was last looked at
 	group       connLinks // the other connections of its namespace on this loop
+	extra       *extras   // nil if it has nothing special
 }
 
 type connLinks struct{ prev, next *Conn }
@@ -205,6 +207,17 @@ func (c *Conn) write(p []byte) (int, error) {
 	if c.stage != stageOpen || c.finWanted {
 		return 0, ErrClosed
 	}
+	if c.special && c.extra.filter != nil {
+		return c.output(c.extra.filter, p)
+	}
+	return c.put(p)
+}
+
+// put sends p, or queues it, past any filter.
+func (c *Conn) put(p []byte) (int, error) {
+	if c.stage != stageOpen {
+		return 0, ErrClosed
+	}
 	if c.broken {
 		return 0, c.failed
 	}
@@ -251,6 +264,13 @@ func (c *Conn) writeDirect(p []byte) (int, error) {
 }
 
 func (c *Conn) queue(p []byte) {
+	c.holdBuffers()
+	c.buf.out.append(p)
+	c.loop.markDirty(c)
+}
+
+// holdBuffers makes sure that there are some.
+func (c *Conn) holdBuffers() {
 	switch l := c.loop; {
 	case c.buf != nil:
 	case c == l.running:
@@ -258,8 +278,6 @@ func (c *Conn) queue(p []byte) {
 	default:
 		c.buf = l.spareBuffers()
 	}
-	c.buf.out.append(p)
-	c.loop.markDirty(c)
 }
 
 // flush sends what is queued: one send(2), and no second that would only say
@@ -316,7 +334,7 @@ func (c *Conn) Resume() {
 		return
 	}
 	c.pause &^= pausedByUser
-	if c.unread() > 0 {
+	if c.hasNews() {
 		c.wantData = true
 		c.loop.runAgain(c)
 	}
@@ -409,6 +427,31 @@ func (c *Conn) CloseWrite() { c.loop.post(task{kind: taskCloseWrite, conn: c}) }
 // CloseNow resets the connection: the peer gets a RST, queued bytes are lost.
 // OnClose gets [ErrClosedNow]. Any goroutine may call it.
 func (c *Conn) CloseNow() { c.loop.post(task{kind: taskCloseNow, conn: c}) }
+
+// Fail ends the connection for a reason when the callback returns: the peer gets a
+// RST, queued bytes are lost, and OnClose gets the reason in an [*Error]. It counts
+// as a [ErrorHandler]. Where the peer is to be told first, write and CloseWith.
+func (c *Conn) Fail(reason error) {
+	if c.stage == stageClosed || c.broken {
+		return
+	}
+	c.ep.cell.errors[ErrorHandler].inc()
+	c.fail(c.error("handler", reason))
+	c.loop.markDirty(c)
+}
+
+// CloseWith is Close with a reason, which OnClose gets in an [*Error] if nothing
+// else goes wrong first. Unlike Close it belongs to the loop's callbacks.
+func (c *Conn) CloseWith(reason error) {
+	if c.stage == stageOpen && reason != nil {
+		c.ep.cell.errors[ErrorHandler].inc()
+		c.needExtras().reason = c.error("handler", reason)
+	}
+	c.Close()
+}
+
+// Paused reports whether a Pause has not been followed by a Resume.
+func (c *Conn) Paused() bool { return c.pause&pausedByUser != 0 }
 
 // error puts a cause into the connection's terms.
 func (c *Conn) error(op string, cause error) error {

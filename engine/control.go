@@ -143,7 +143,9 @@ func (ct *control) handle(svc *service) error {
 	}
 	ct.services = append(ct.services, svc)
 	for _, ns := range ct.byID {
-		ct.serve(ns, ct.addPort(ns, svc))
+		if !ns.bare {
+			ct.serve(ns, ct.addPort(ns, svc))
+		}
 	}
 	return nil
 }
@@ -190,20 +192,41 @@ func watchable(path string) string {
 func (ct *control) attachOpened(nsc *nsctx.Namespace, name, path string, strict bool) (*Namespace, error) {
 	if ns := ct.byID[nsc.ID()]; ns != nil {
 		_ = nsc.Close() // a second descriptor of what is open already
+		if ns.bare {
+			sockets, err := ct.openAll(ns, strict)
+			if err != nil {
+				return nil, err
+			}
+			ns.bare = false
+			ct.handOutAll(sockets)
+		}
 		ct.label(ns, name, path)
 		return ns, nil
 	}
 	ns := newNamespace(ct.eng, nsc)
 	ct.label(ns, name, path)
+	sockets, err := ct.openAll(ns, strict)
+	if err != nil {
+		ct.forget(ns)
+		_ = ct.thread.Home() // or the thread would keep it alive; said in run if it fails for good
+		_ = nsc.Close()
+		return nil, err
+	}
+	ct.enlist(ns)
+	ct.handOutAll(sockets)
+	return ns, nil
+}
+
+// openAll makes the listening sockets of every port in a namespace: with strict
+// all or none of them.
+func (ct *control) openAll(ns *Namespace, strict bool) ([]*sockets, error) {
 	var sockets []*sockets
 	for _, svc := range ct.services {
 		p := ct.addPort(ns, svc)
 		s, err := ct.open(ns, p)
 		if err != nil && (strict || errors.Is(err, ErrSwitch)) {
 			closeAll(sockets)
-			ct.forget(ns)
-			_ = ct.thread.Home() // or the thread would keep it alive; said in run if it fails for good
-			_ = nsc.Close()
+			ns.dropPorts()
 			return nil, err
 		}
 		if err != nil {
@@ -212,16 +235,37 @@ func (ct *control) attachOpened(nsc *nsctx.Namespace, name, path string, strict 
 		}
 		sockets = append(sockets, s)
 	}
+	return sockets, nil
+}
+
+// enlist makes a namespace one that the engine serves.
+func (ct *control) enlist(ns *Namespace) {
 	ct.byID[ns.id] = ns
 	ct.eng.mu.Lock()
 	ct.eng.namespaces = append(slices.Clip(ct.eng.namespaces), ns)
 	ct.eng.grade = ns.id.Grade()
 	ct.eng.mu.Unlock()
 	ns.setState(StateServing)
-	for _, s := range sockets {
-		ct.handOut(s)
-	}
 	ct.eng.log.Info("namespace attached", "netns", ns.Name(), "id", ns.id.String())
+}
+
+// home is the process's own namespace, attached without its ports if it is not
+// attached yet.
+func (ct *control) home() (*Namespace, error) {
+	if ct.stopping() {
+		return nil, &Error{Op: "attach", Namespace: nsctx.Home().Name(), Err: ErrStopped}
+	}
+	if ns := ct.byID[ct.eng.home.ID()]; ns != nil {
+		return ns, nil
+	}
+	nsc, err := nsctx.Home().Open()
+	if err != nil {
+		return nil, &Error{Op: "attach", Namespace: nsctx.Home().Name(), Err: describeDescriptors(err)}
+	}
+	ns := newNamespace(ct.eng, nsc)
+	ns.bare = true
+	ct.label(ns, nsctx.Home().Name(), "")
+	ct.enlist(ns)
 	return ns, nil
 }
 

@@ -51,15 +51,15 @@ func (l *loop) handleFree() {
 		if b.events[i].Token() == poller.WakeToken {
 			continue
 		}
-		c, ls := l.resolve(i)
+		c, other := l.resolve(i)
 		switch {
 		case c != nil:
 			if b.isFree(i, c.anywhere || l.limits.always, c.ep) {
 				l.serveConn(c, b.events[i].Readiness())
 			}
-		case ls != nil:
-			if b.isFree(i, ls.ep.anywhere || l.limits.always, ls.ep) {
-				l.serveListener(ls)
+		case other != nil:
+			if b.isFree(i, other.ep.anywhere || l.limits.always, other.ep) {
+				other.serve(l, b.events[i].Readiness())
 			}
 		}
 	}
@@ -92,24 +92,24 @@ func (l *loop) handleBuckets() {
 	defer l.recoverHandler()
 	b := &l.batch
 	for i := b.pop(); i >= 0; i = b.pop() {
-		c, ls := l.resolve(i)
+		c, other := l.resolve(i)
 		switch {
 		case c != nil:
 			l.serveConn(c, b.events[i].Readiness())
-		case ls != nil:
-			l.serveListener(ls)
+		case other != nil:
+			other.serve(l, b.events[i].Readiness())
 		}
 	}
 }
 
 // resolve is what an event's token stands for; nothing, and counted, if it is
 // stale.
-func (l *loop) resolve(i int) (*Conn, *listener) {
-	c, ls := l.table.get(l.batch.events[i].Token())
-	if c == nil && ls == nil {
+func (l *loop) resolve(i int) (*Conn, *source) {
+	c, other := l.table.get(l.batch.events[i].Token())
+	if c == nil && other == nil {
 		l.stats.stale.inc()
 	}
-	return c, ls
+	return c, other
 }
 
 // begin starts on a batch. If a handler has ended the goroutine in the middle

@@ -142,6 +142,18 @@ func (e *Engine) Attach(ref nsctx.Ref) (*Namespace, error) {
 	return ns, err
 }
 
+// Home is the namespace that the process was started in, to reach out from. If it
+// is not attached it becomes so without its ports: they are served there only
+// after an Attach of [nsctx.Home].
+func (e *Engine) Home() (*Namespace, error) {
+	var ns *Namespace
+	var err error
+	if e := e.control.do(func(ct *control) { ns, err = ct.home() }); e != nil {
+		return nil, e
+	}
+	return ns, err
+}
+
 // Detach drains a namespace: its listeners close, its connections get OnDrain
 // and until ctx ends (at most Config.DrainTimeout) to finish, the rest is
 // reset. It returns when this process holds nothing of the namespace any more,

@@ -93,6 +93,12 @@ func (ct *control) openGroup(s *sockets, spec listenSpec) error {
 	return nil
 }
 
+func (ct *control) handOutAll(all []*sockets) {
+	for _, s := range all {
+		ct.handOut(s)
+	}
+}
+
 // handOut gives the sockets to the loops.
 func (ct *control) handOut(s *sockets) {
 	loops := ct.eng.loops

@@ -45,6 +45,7 @@ type loop struct {
 	timers timers
 	accept func(fd int) (accepted, errno) // accept4(2); tests put failures here
 	input  []byte                         // scratch that reads go to
+	wire   []byte                         // the same for connections with a filter; nil before the first
 	output []byte                         // scratch that a callback's writes go to
 	spare  []*buffers                     // empty ones that connections have used
 
@@ -61,6 +62,8 @@ type loop struct {
 	yielded   int64 // when yield last yielded
 	idleSince int64 // when the last turn with an event ended
 	hot       bool  // events come faster than one can fall asleep
+	telling   bool  // running was told of data and will be told of more
+	filtering *Conn // whose filter runs
 	published nsctx.ThreadStats
 	moved     []*endpoint // whose bytes were counted since the counters were published
 	shownAt   int64       // when that was
@@ -320,6 +323,7 @@ func (l *loop) publish() {
 	l.shownAt = l.ended
 	for i, ep := range l.moved {
 		ep.publish()
+		ep.moved = false
 		l.moved[i] = nil
 	}
 	l.moved = l.moved[:0]
@@ -382,7 +386,7 @@ func (l *loop) recoverHandler() {
 	if value == nil {
 		value = "runtime.Goexit was called"
 	}
-	l.running = nil
+	l.running, l.filtering, l.telling = nil, nil, false
 	l.stats.panics.inc()
 	c.ep.cell.errors[ErrorPanic].inc()
 	stack := debug.Stack()

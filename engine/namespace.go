@@ -34,6 +34,7 @@ type Namespace struct {
 	confirm bool // its end is the kernel's word, not only ours
 	paths   int  // how many names in watched directories it has
 	kept    bool // attached by something that is no path: only Detach ends it
+	bare    bool // home, for what is done from there: the ports are not served
 
 	listenErrors atomic.Uint64
 }
@@ -93,7 +94,7 @@ func (l *loop) noteMoved(ep *endpoint) {
 func (ep *endpoint) publish() {
 	ep.cell.bytesIn.add(ep.in)
 	ep.cell.bytesOut.add(ep.out)
-	ep.in, ep.out, ep.moved = 0, 0, false
+	ep.in, ep.out = 0, 0
 }
 
 // cell is a namespace's part on one loop. The loop writes it; the counters may
@@ -202,6 +203,13 @@ func (ns *Namespace) removeName(name string) (last bool) {
 		return false
 	}
 	return true
+}
+
+// dropPorts forgets ports that could not all be had.
+func (ns *Namespace) dropPorts() {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	ns.ports = nil
 }
 
 func (ns *Namespace) enteredAt() time.Time {

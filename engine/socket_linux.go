@@ -91,6 +91,18 @@ func writeTwo(fd int, a, b []byte) (int, errno) {
 	return int(n), 0
 }
 
+// readTwo wraps readv(2) with two pieces.
+func readTwo(fd int, a, b []byte) (int, errno) {
+	iov := [2]unix.Iovec{{Base: unsafe.SliceData(a)}, {Base: unsafe.SliceData(b)}}
+	iov[0].SetLen(len(a))
+	iov[1].SetLen(len(b))
+	n, _, e := unix.RawSyscall(unix.SYS_READV, uintptr(fd), uintptr(unsafe.Pointer(&iov)), 2)
+	if e != 0 {
+		return 0, e
+	}
+	return int(n), 0
+}
+
 // shutdownWrite wraps shutdown(2) with SHUT_WR: the peer reads an end of file.
 func shutdownWrite(fd int) error {
 	return os.NewSyscallError("shutdown", unix.Shutdown(fd, unix.SHUT_WR))

@@ -9,7 +9,8 @@ import (
 // Stats is a snapshot of an Engine: what its loops have done and what its
 // namespaces hold. The numbers of one snapshot are not all of the same moment:
 // each is exact if its loop waits; that of a busy loop may be 10 ms and a turn
-// old where it counts bytes or switches.
+// old where it counts bytes or switches. The bytes of a connection are in it when
+// its OnClose is called.
 type Stats struct {
 	// Loops has one entry a loop, in order of their index.
 	Loops []LoopStats
@@ -161,12 +162,15 @@ const (
 	ErrorLinger                        // reset: the peer took too long to take the last bytes
 	ErrorDrain                         // reset: still open when the drain ended
 	ErrorRegister                      // epoll_ctl(2) failed
+	ErrorHandler                       // ended by its handler: Conn.Fail, Conn.CloseWith
+	ErrorFilter                        // ended by its filter: what arrived, or was to be sent, was no good
 	errorKinds
 )
 
 var errorKindNames = [errorKinds]string{
 	"accept", "accept_limit", "accept_memory", "accept_abort", "listen", "read", "write", "overflow",
 	"switch", "panic", "stray", "idle", "deadline", "linger", "drain", "register",
+	"handler", "filter",
 }
 
 // String is the kind's name as metrics show it: "accept_limit".

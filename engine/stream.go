@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 
 	"github.com/nsreactor/nsreactor/poller"
@@ -58,6 +59,16 @@ func (l *loop) serveReadable(c *Conn) {
 			return
 		}
 	}
+	if c.special {
+		if f := c.extra.filter; f != nil {
+			l.serveFiltered(c, f)
+			return
+		}
+		if c.extra.into.done != nil {
+			l.serveInto(c)
+			return
+		}
+	}
 	if c.buf == nil {
 		c.buf = l.lend(c)
 	}
@@ -78,6 +89,9 @@ func (l *loop) serveReadable(c *Conn) {
 		c.moved = l.now
 		l.countIn(c.ep, n)
 		l.tell(c, onData)
+		if c.special {
+			l.tellFilled(c)
+		}
 		if c.unread() >= l.limits.readMax {
 			c.pause |= pausedByInput
 		}
@@ -192,9 +206,7 @@ func (l *loop) watermarks(c *Conn) {
 	case c.pause&pausedByOutput != 0 && unsent <= high/2:
 		c.pause &^= pausedByOutput
 		c.wantSpace = true
-		if c.unread() > 0 {
-			c.wantData = true
-		}
+		c.wantData = c.hasNews()
 		l.runAgain(c)
 	}
 }
@@ -278,8 +290,8 @@ func (l *loop) serveAgain(c *Conn) {
 // can make room.
 func (l *loop) tellLeftovers(c *Conn) {
 	c.wantData = false
-	if c.unread() > 0 && c.pause&^pausedByInput == 0 {
-		l.tell(c, onData)
+	if c.pause&^pausedByInput == 0 {
+		l.tellData(c)
 	}
 }
 
@@ -288,8 +300,8 @@ func (l *loop) shut(c *Conn) {
 	if c.stage != stageOpen {
 		return
 	}
+	c.endOutput()
 	c.stage = stageClosing
-	c.finWanted = true
 	c.moved = l.now
 	if c.buf != nil {
 		c.buf.in.reset()
@@ -315,6 +327,7 @@ func (l *loop) destroy(c *Conn, err error) {
 	l.stats.conns.dec()
 	l.load.Add(-1)
 	l.dropBuffers(c)
+	c.ep.publish()
 	switch {
 	case err != nil:
 		setReset(c.fd) // an orderly end would tell the peer that it has everything
@@ -329,6 +342,12 @@ func (l *loop) destroy(c *Conn, err error) {
 // tellClosed is OnClose. It runs even if the namespace can't be entered, since
 // a handler frees there what it holds; the thread is then at home.
 func (l *loop) tellClosed(c *Conn, err error) {
+	if x := c.extra; x != nil {
+		err = cmp.Or(err, x.reason)
+		if x.filter != nil {
+			l.guard(func() { l.filter(c, func() error { x.filter.Closed(c.Wire()); return nil }) })
+		}
+	}
 	if e := l.enter(c); e != nil {
 		l.goHome()
 		if err == nil {

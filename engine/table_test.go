@@ -18,9 +18,9 @@ type tableModel struct {
 }
 
 type tableEntry struct {
-	token    poller.Token
-	conn     *Conn
-	listener *listener
+	token poller.Token
+	conn  *Conn
+	other *source
 }
 
 func (m *tableModel) step(op, which byte) {
@@ -28,11 +28,11 @@ func (m *tableModel) step(op, which byte) {
 	case op%3 == 0 || len(m.live) == 0:
 		var e tableEntry
 		if which%4 == 0 {
-			e.listener = new(listener)
+			e.other = new(source)
 		} else {
 			e.conn = new(Conn)
 		}
-		e.token = m.t.put(e.conn, e.listener)
+		e.token = m.t.put(e.conn, e.other)
 		if e.token.Slot() == poller.WakeToken.Slot() {
 			m.tb.Fatal("put gave away the waker's slot")
 		}
@@ -56,8 +56,8 @@ func (m *tableModel) step(op, which byte) {
 func (m *tableModel) check() {
 	m.tb.Helper()
 	for _, e := range m.live {
-		if c, l := m.t.get(e.token); c != e.conn || l != e.listener {
-			m.tb.Fatalf("token %v finds %p %p, want %p %p", e.token, c, l, e.conn, e.listener)
+		if c, l := m.t.get(e.token); c != e.conn || l != e.other {
+			m.tb.Fatalf("token %v finds %p %p, want %p %p", e.token, c, l, e.conn, e.other)
 		}
 		ahead := poller.NewToken(e.token.Slot(), e.token.Generation()+1)
 		if c, l := m.t.get(ahead); c != nil || l != nil {

@@ -44,7 +44,7 @@ func (l *loop) runTask(t task) {
 	case taskClose:
 		l.shut(c)
 	case taskCloseWrite:
-		c.finWanted = true
+		c.endOutput()
 	case taskCloseNow:
 		l.closeNow(c)
 	}

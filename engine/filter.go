@@ -1,0 +1,156 @@
+package engine
+
+// Filter stands between a connection's handler and the wire. What arrives goes
+// through Input before the handler sees it, what the handler writes goes through
+// Output before it is sent: TLS is one, compression could be another. Its methods
+// run on the connection's loop, where the handler's callbacks run, and must not
+// block. An error of any of them ends the connection with that error.
+type Filter interface {
+	// Input is given what has arrived, valid until it returns, and passes on
+	// what the handler is to see with [Wire.Deliver]. What is not complete it
+	// keeps.
+	Input(w *Wire, arrived []byte) error
+	// InputEOF says that the peer has sent its last. The handler's OnReadEOF
+	// follows if the error is nil.
+	InputEOF(w *Wire) error
+	// Output is given what the handler writes, valid until it returns, and
+	// sends what becomes of it with [Wire.Write].
+	Output(w *Wire, p []byte) error
+	// CloseOutput is the time to send what ends the output. The write half is
+	// shut down after it.
+	CloseOutput(w *Wire) error
+	// Closed says that the connection is gone; OnClose follows. The filter
+	// frees what it holds.
+	Closed(w *Wire)
+}
+
+// Wire is a connection as its filter sees it. Its methods belong to the
+// connection's loop.
+type Wire Conn
+
+// SetFilter puts a filter between the handler and the wire, from the next byte on
+// in both directions; nil takes it away. What has arrived before and is unread
+// stays with the handler, which may want to feed it to the filter.
+func (c *Conn) SetFilter(f Filter) {
+	c.needExtras().filter = f
+	c.mark()
+}
+
+// Wire is the connection below its filter, for what a filter does outside of its
+// methods: in a function that was given to [Conn.Call].
+func (c *Conn) Wire() *Wire { return (*Wire)(c) }
+
+// Conn is the connection.
+func (w *Wire) Conn() *Conn { return (*Conn)(w) }
+
+// Room is memory for at least n bytes that the handler is to see; Filled says
+// how many of them were written to it. It is valid until the next call of a
+// method of the connection.
+func (w *Wire) Room(n int) []byte {
+	c := (*Conn)(w)
+	c.holdBuffers()
+	return c.buf.in.room(n)
+}
+
+// Filled passes on the first n bytes of Room. OnData is called when Input
+// returns or, outside of Input, within the same or the next turn of the loop.
+func (w *Wire) Filled(n int) {
+	c := (*Conn)(w)
+	c.buf.in.fill(n)
+	if c.unread() > 0 && !c.wantData && c.stage == stageOpen {
+		c.wantData = true
+		if c != c.loop.filtering {
+			c.loop.runAgain(c)
+			c.loop.markDirty(c)
+		}
+	}
+}
+
+// Deliver passes a copy of p on to the handler.
+func (w *Wire) Deliver(p []byte) { w.Filled(copy(w.Room(len(p)), p)) }
+
+// Write queues p for the wire, past the filter, with the errors of Conn.Write.
+func (w *Wire) Write(p []byte) (int, error) { return (*Conn)(w).put(p) }
+
+// EOF says that the peer's last byte was among what was passed on, though the
+// wire goes on: OnReadEOF follows, and nothing more is read.
+func (w *Wire) EOF() {
+	c := (*Conn)(w)
+	if !c.eof {
+		c.eof, c.extra.eofDue = true, true
+	}
+}
+
+// tellEOF calls OnReadEOF, which a filter may have found together with data that
+// the handler did not want to be told of at once.
+func (l *loop) tellEOF(c *Conn) {
+	if x := c.extra; x.eofDue && c.mayBeTold() {
+		x.eofDue = false
+		l.tell(c, onReadEOF)
+	}
+}
+
+// serveFiltered reads once, through the filter.
+func (l *loop) serveFiltered(c *Conn, f Filter) {
+	if c.unread() >= l.limits.readMax {
+		c.pause |= pausedByInput
+		return
+	}
+	if l.wire == nil {
+		l.wire = make([]byte, l.limits.readChunk)
+	}
+	n, e := readSocket(c.fd, l.wire)
+	switch {
+	case n > 0:
+		c.moved = l.now
+		l.countIn(c.ep, n)
+		l.filter(c, func() error { return f.Input(c.Wire(), l.wire[:n]) })
+	case e == 0:
+		l.filter(c, func() error { return f.InputEOF(c.Wire()) })
+		c.Wire().EOF()
+	case !notReady(e):
+		c.ep.cell.errors[ErrorRead].inc()
+		c.fail(c.error("read", e))
+	}
+	if !c.broken && c.hasNews() {
+		l.tellLeftovers(c)
+	}
+	if c.unread() >= l.limits.readMax {
+		c.pause |= pausedByInput
+	}
+}
+
+// filter runs a method of a connection's filter. A panic in it is the
+// handler's.
+func (l *loop) filter(c *Conn, method func() error) {
+	running, filtering := l.running, l.filtering
+	l.running, l.filtering = c, c
+	err := method()
+	l.running, l.filtering = running, filtering
+	if err != nil && !c.broken {
+		c.ep.cell.errors[ErrorFilter].inc()
+		c.fail(c.error("filter", err))
+		l.markDirty(c)
+	}
+}
+
+// output is a Write through the filter.
+func (c *Conn) output(f Filter, p []byte) (int, error) {
+	c.loop.filter(c, func() error { return f.Output(c.Wire(), p) })
+	if c.broken {
+		return 0, c.failed
+	}
+	return len(p), nil
+}
+
+// endOutput notes that the write half is to be shut down when everything is out,
+// and lets the filter send its last.
+func (c *Conn) endOutput() {
+	if c.finWanted {
+		return
+	}
+	if x := c.extra; x != nil && x.filter != nil && c.stage == stageOpen && !c.broken {
+		c.loop.filter(c, func() error { return x.filter.CloseOutput(c.Wire()) })
+	}
+	c.finWanted = true
+}
