@@ -62,7 +62,6 @@ type loop struct {
 	yielded   int64 // when yield last yielded
 	idleSince int64 // when the last turn with an event ended
 	hot       bool  // events come faster than one can fall asleep
-	telling   bool  // running was told of data and will be told of more
 	filtering *Conn // whose filter runs
 	published nsctx.ThreadStats
 	moved     []*endpoint // whose bytes were counted since the counters were published
@@ -386,7 +385,7 @@ func (l *loop) recoverHandler() {
 	if value == nil {
 		value = "runtime.Goexit was called"
 	}
-	l.running, l.filtering, l.telling = nil, nil, false
+	l.running, l.filtering = nil, nil
 	l.stats.panics.inc()
 	c.ep.cell.errors[ErrorPanic].inc()
 	stack := debug.Stack()

@@ -19,12 +19,16 @@ func (c *Conn) ReadInto(p []byte, done func(c *Conn)) {
 	}
 	c.needExtras().into = readInto{p, done}
 	c.mark()
-	if !c.fillInto() || c.loop.telling && c == c.loop.running {
-		return
-	}
-	c.wantData = true
-	c.loop.runAgain(c)
 	c.loop.markDirty(c)
+}
+
+// settleInto has the handler told of a ReadInto that found all it wants among
+// what had arrived, outside of OnData.
+func (l *loop) settleInto(c *Conn) {
+	if c.extra.into.done != nil && c.fillInto() && c.mayBeTold() && !c.wantData {
+		c.wantData = true
+		l.runAgain(c)
+	}
 }
 
 // fillInto moves what has arrived to where ReadInto wants it, and reports
@@ -84,14 +88,12 @@ func (l *loop) tellData(c *Conn) {
 // tellFilled calls what ReadInto was given if it has all that it wants, then
 // OnData for the rest, and so on while that leads to another such ReadInto.
 func (l *loop) tellFilled(c *Conn) {
-	l.telling = true
 	for c.mayBeTold() && c.fillInto() {
 		l.tell(c, onFilled)
 		if c.unread() > 0 && c.mayBeTold() && c.extra.into.done == nil {
 			l.tell(c, onData)
 		}
 	}
-	l.telling = false
 }
 
 // mayBeTold reports whether the handler wants data.

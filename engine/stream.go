@@ -177,6 +177,9 @@ func (l *loop) settle(c *Conn) {
 		l.destroy(c, c.failed)
 		return
 	}
+	if c.special {
+		l.settleInto(c)
+	}
 	if c.buf != nil {
 		l.takeBack(c)
 	}
