@@ -424,9 +424,12 @@ func (c *Conn) Close() {
 // reads an end of file, and can still send. Any goroutine may call it.
 func (c *Conn) CloseWrite() { c.loop.post(task{kind: taskCloseWrite, conn: c}) }
 
-// CloseNow resets the connection: the peer gets a RST, queued bytes are lost.
-// OnClose gets [ErrClosedNow]. Any goroutine may call it.
-func (c *Conn) CloseNow() { c.loop.post(task{kind: taskCloseNow, conn: c}) }
+// CloseNow resets the connection: no more OnData, the peer gets a RST, queued
+// bytes are lost. OnClose gets [ErrClosedNow]. Any goroutine may call it.
+func (c *Conn) CloseNow() {
+	c.asked.Or(askedClose)
+	c.loop.post(task{kind: taskCloseNow, conn: c})
+}
 
 // Fail ends the connection for a reason when the callback returns: the peer gets a
 // RST, queued bytes are lost, and OnClose gets the reason in an [*Error]. It counts
