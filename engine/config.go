@@ -94,6 +94,14 @@ type Config struct {
 	// TaskBudget is how many mailbox tasks a loop runs a turn. Default: 256.
 	TaskBudget int
 
+	// Workers is how many works may run at once; see Conn.Go. Default: 64.
+	Workers int
+	// WorkQueue is how many works of one namespace may wait. Default: 1024.
+	WorkQueue int
+	// WorkTimeout is how long a work may wait and run before its context ends.
+	// Default: 30 s.
+	WorkTimeout time.Duration
+
 	// IdleTimeout ends connections on which nothing moves for that long; 0 is
 	// never. Conn.SetIdleTimeout changes it for one.
 	IdleTimeout time.Duration
@@ -134,6 +142,9 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.WriteBufferMax, max(64<<20, c.WriteHighWater))
 	setDefault(&c.AcceptBudget, 64)
 	setDefault(&c.TaskBudget, 256)
+	setDefault(&c.Workers, 64)
+	setDefault(&c.WorkQueue, 1024)
+	setDefault(&c.WorkTimeout, 30*time.Second)
 	setDefault(&c.LingerTimeout, 5*time.Second)
 	setDefault(&c.DrainTimeout, 10*time.Second)
 	setDefault(&c.KeepAlive, 15*time.Second)
@@ -169,6 +180,8 @@ func (c Config) checkNumbers() error {
 		{"WriteBufferMax", c.WriteBufferMax, c.WriteHighWater, 1 << 30},
 		{"AcceptBudget", c.AcceptBudget, 1, 1 << 20},
 		{"TaskBudget", c.TaskBudget, 1, 1 << 20},
+		{"Workers", c.Workers, 1, 1 << 20},
+		{"WorkQueue", c.WorkQueue, 1, 1 << 30},
 		{"Switch", int(c.Switch), 0, int(SwitchAlways)},
 		{"Accept", int(c.Accept), 0, int(AcceptSpread)},
 	} {
@@ -197,6 +210,7 @@ func (c Config) checkDurations() error {
 		min, max time.Duration
 	}{
 		{"IdleTimeout", c.IdleTimeout, 0, longest},
+		{"WorkTimeout", c.WorkTimeout, 1, longest},
 		{"LingerTimeout", c.LingerTimeout, 1, longest},
 		{"DrainTimeout", c.DrainTimeout, 1, longest},
 		{"KeepAlive", c.KeepAlive, math.MinInt64, maxKeepAlive},

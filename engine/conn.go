@@ -74,6 +74,7 @@ const (
 	pausedByUser   pauseReason = 1 << iota
 	pausedByOutput             // unsent bytes are above the high-water mark
 	pausedByInput              // unread bytes are at their limit
+	pausedByWork               // too much work waits, or a Close waits for work
 )
 
 const (
@@ -195,7 +196,7 @@ func (c *Conn) Discard(n int) int {
 // above the high-water mark it still takes, but reading stops (see OnWritable).
 // From another goroutine use AsyncWrite.
 func (c *Conn) Write(p []byte) (int, error) {
-	if c.finWanted || c.asked.Load()&askedClose != 0 {
+	if c.finWanted || c.asked.Load()&askedClose != 0 && !c.finishing() {
 		return 0, ErrClosed
 	}
 	return c.write(p)

@@ -84,7 +84,7 @@ func (l *loop) cutOff(c *cell) {
 func (l *loop) endDrains() {
 	left := l.drains[:0]
 	for _, c := range l.drains {
-		if c.conns != nil || c.listeners != nil {
+		if c.conns != nil || c.listeners != nil || c.inside.load() > 0 {
 			left = append(left, c)
 			continue
 		}

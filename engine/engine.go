@@ -22,6 +22,7 @@ type Engine struct {
 	home    *nsctx.Namespace
 	loops   []*loop
 	control *control
+	pool    *pool
 	epoch   time.Time
 
 	background     context.Context // ends with the engine
@@ -67,6 +68,7 @@ func New(cfg Config) (*Engine, error) {
 		runtime.GOMAXPROCS(cfg.Loops + 1)
 	}
 	e.background, e.stopBackground = context.WithCancel(context.Background())
+	e.pool = newPool(e)
 	if err := e.start(); err != nil {
 		return nil, errors.Join(&Error{Op: "new", Err: describeDescriptors(err)}, e.Shutdown(context.Background()))
 	}
@@ -289,6 +291,7 @@ func (e *Engine) shutdown(ctx context.Context) error {
 	}
 	stuck := e.stopLoops(ctx)
 	e.stopBackground()
+	stuck = errors.Join(stuck, e.stopWork())
 	e.control.stop()
 	e.workers.Wait()
 	for _, ns := range e.Namespaces() { // those that a blocked loop has something of
@@ -355,6 +358,17 @@ func (e *Engine) stopLoops(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// stopWork ends the pool. Work that does not heed its context is left behind, and
+// said.
+func (e *Engine) stopWork() error {
+	grace, cancel := context.WithTimeout(context.Background(), e.cfg.StallAfter)
+	defer cancel()
+	if left := e.pool.stop(grace); left > 0 {
+		return &Error{Op: "shutdown", Err: fmt.Errorf("%w: %d works go on", ErrWorkStuck, left)}
+	}
+	return nil
+}
+
 func (e *Engine) drainResets() uint64 {
 	var n uint64
 	for _, l := range e.loops {
@@ -405,6 +419,7 @@ func (e *Engine) Stats() Stats {
 		s.Stopped = true
 	default:
 	}
+	s.Work = e.pool.snapshot()
 	for _, l := range e.loops {
 		s.Loops = append(s.Loops, l.snapshot())
 	}

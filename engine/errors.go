@@ -17,6 +17,8 @@ var (
 	ErrBadConfig = errors.New("bad config")
 	// ErrNotAttached is a Detach of a namespace that isn't attached.
 	ErrNotAttached = errors.New("namespace not attached")
+	// ErrBusy is a Go while too much work of the namespace waits.
+	ErrBusy = errors.New("too much work waits")
 	// ErrDescriptors is a process with too few descriptors for what is asked;
 	// the message says how many there are.
 	ErrDescriptors = errors.New("too few file descriptors")
@@ -45,6 +47,8 @@ var (
 	ErrSwitch = errors.New("cannot enter namespace")
 	// ErrPanic ends a connection whose handler panicked.
 	ErrPanic = errors.New("handler panicked")
+	// ErrWorkStuck ends a connection whose work did not return in time.
+	ErrWorkStuck = errors.New("work did not return in time")
 	// ErrStrayed says that a handler left its thread in another namespace.
 	ErrStrayed = errors.New("handler left the thread in another namespace")
 )

@@ -6,6 +6,7 @@ type extras struct {
 	values []value
 	filter Filter
 	into   readInto
+	work   works
 	eofDue bool  // OnReadEOF is due when the handler wants data again
 	reason error // CloseWith's
 }

@@ -28,6 +28,7 @@ type task struct {
 	call func(*Conn) // taskCall: a handler's function
 	fd   accepted    // taskAdopt
 	ep   *endpoint   // taskAdopt
+	work *job        // taskWork
 }
 
 type taskKind uint8
@@ -41,6 +42,7 @@ const (
 	taskCloseWrite
 	taskCloseNow
 	taskAdopt
+	taskWork
 )
 
 // post leaves a task. It reports whether the loop must be woken, and false for

@@ -112,6 +112,7 @@ type cell struct {
 
 	bytesIn, bytesOut  counter // see endpoint.publish
 	open, listening    counter
+	inside             counter // works whose thread is, or will be, in it
 	accepted, rejected counter
 	errors             [errorKinds]counter
 }
@@ -256,6 +257,7 @@ func (ns *Namespace) stats() NamespaceStats {
 	for i, c := range ns.cells {
 		s.Conns += int(c.open.load())
 		s.Holds.Listeners += int(c.listening.load())
+		s.Holds.Work += int(c.inside.load())
 		s.Accepted += c.accepted.load()
 		s.Rejected += c.rejected.load()
 		s.BytesIn += c.bytesIn.load()

@@ -17,6 +17,8 @@ type Stats struct {
 	// Namespaces has one entry for every namespace that is serving or
 	// draining, in order of attachment.
 	Namespaces []NamespaceStats
+	// Work is what the pool has done and holds.
+	Work WorkStats
 	// Gone adds up what the namespaces counted that are listed no more, so that
 	// a total over both never falls.
 	Gone Totals
@@ -134,11 +136,12 @@ type Holds struct {
 	Listeners   int   // listening sockets
 	Conns       int   // connections
 	ParkedLoops []int // loops whose thread is in the namespace
+	Work        int   // works that wanted to be in it (Work.InNamespace) and have not returned
 }
 
 // Ours reports whether this process holds the namespace at all.
 func (h Holds) Ours() bool {
-	return h.Handle || h.Listeners > 0 || h.Conns > 0 || len(h.ParkedLoops) > 0
+	return h.Handle || h.Listeners > 0 || h.Conns > 0 || h.Work > 0 || len(h.ParkedLoops) > 0
 }
 
 // ErrorKind says what went wrong, for counting.
@@ -162,6 +165,8 @@ const (
 	ErrorLinger                        // reset: the peer took too long to take the last bytes
 	ErrorDrain                         // reset: still open when the drain ended
 	ErrorRegister                      // epoll_ctl(2) failed
+	ErrorBusy                          // work was not taken: too much of it waited
+	ErrorWorkStuck                     // closed: its work did not return
 	ErrorHandler                       // ended by its handler: Conn.Fail, Conn.CloseWith
 	ErrorFilter                        // ended by its filter: what arrived, or was to be sent, was no good
 	errorKinds
@@ -170,7 +175,7 @@ const (
 var errorKindNames = [errorKinds]string{
 	"accept", "accept_limit", "accept_memory", "accept_abort", "listen", "read", "write", "overflow",
 	"switch", "panic", "stray", "idle", "deadline", "linger", "drain", "register",
-	"handler", "filter",
+	"busy", "work_stuck", "handler", "filter",
 }
 
 // String is the kind's name as metrics show it: "accept_limit".

@@ -303,6 +303,12 @@ func (l *loop) shut(c *Conn) {
 	if c.stage != stageOpen {
 		return
 	}
+	if x := c.extra; x != nil && x.work.open > 0 {
+		x.work.close = true
+		c.pause |= pausedByWork
+		l.settle(c)
+		return
+	}
 	c.endOutput()
 	c.stage = stageClosing
 	c.moved = l.now
@@ -347,6 +353,9 @@ func (l *loop) destroy(c *Conn, err error) {
 func (l *loop) tellClosed(c *Conn, err error) {
 	if x := c.extra; x != nil {
 		err = cmp.Or(err, x.reason)
+		if x.work.cancel != nil {
+			x.work.cancel(c.error("work", ErrClosed))
+		}
 		if x.filter != nil {
 			l.guard(func() { l.filter(c, func() error { x.filter.Closed(c.Wire()); return nil }) })
 		}

@@ -47,6 +47,8 @@ func (l *loop) runTask(t task) {
 		c.endOutput()
 	case taskCloseNow:
 		l.closeNow(c)
+	case taskWork:
+		l.finishWork(t.work)
 	}
 	l.settle(c)
 	l.leave()
@@ -105,5 +107,7 @@ func (l *loop) refuse(t task) {
 		}
 	case taskCall:
 		l.runCall(t.conn, t.call)
+	case taskWork:
+		t.work.drop(t.conn.error("work", ErrStopped))
 	}
 }

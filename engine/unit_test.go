@@ -32,7 +32,9 @@ func unitEngine(tb testing.TB, cfg Config) *Engine {
 	cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	cfg, err := cfg.withDefaults()
 	unitMust(tb, err)
-	return &Engine{cfg: cfg, log: cfg.Logger, epoch: time.Now().Add(-time.Minute), failed: make(chan error, 1)}
+	e := &Engine{cfg: cfg, log: cfg.Logger, epoch: time.Now().Add(-time.Minute), failed: make(chan error, 1)}
+	e.pool = newPool(e)
+	return e
 }
 
 // unitLoop is a loop that does not run, for tests that play its part.

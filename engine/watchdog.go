@@ -3,7 +3,7 @@ package engine
 import "time"
 
 // watchStalls looks at the loops now and then, and says which one a handler
-// holds up.
+// holds up. It gives up on work that does not end.
 func (e *Engine) watchStalls() {
 	ticker := time.NewTicker(e.cfg.StallAfter)
 	defer ticker.Stop()
@@ -14,6 +14,7 @@ func (e *Engine) watchStalls() {
 			return
 		case <-ticker.C:
 		}
+		e.pool.giveUp()
 		for i, l := range e.loops {
 			began := l.turnAt.Load()
 			busy := l.busy()

@@ -53,7 +53,7 @@
 //	bytes_in, bytes_out
 //	errors                  an object with a number for each kind: "accept_limit" …
 //	listeners               each with network, port, sockets, and error, "" if it serves
-//	holds                   ours, handle, listeners, connections, parked_loops (see engine.Holds)
+//	holds                   ours, handle, listeners, connections, work, parked_loops (see engine.Holds)
 //
 // /loops has loops, a list of which each has
 //

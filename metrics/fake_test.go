@@ -93,7 +93,7 @@ func everything() *fake {
 	serving.Conns, serving.Accepted, serving.Rejected, serving.BytesIn, serving.BytesOut = 3, 10, 1, 4096, 8192
 	serving.Errors[engine.ErrorRead] = 2
 	serving.Listeners = []engine.ListenerStats{{Network: "tcp", Port: 7, Sockets: 2}, {Network: "tcp", Port: 3260, Sockets: 2}}
-	serving.Holds = engine.Holds{Handle: true, Listeners: 4, Conns: 3, ParkedLoops: []int{0}}
+	serving.Holds = engine.Holds{Handle: true, Listeners: 4, Conns: 3, Work: 2, ParkedLoops: []int{0}}
 	draining.State = engine.StateDraining
 	draining.Since = start.Add(time.Minute)
 	draining.Accepted = 5
@@ -107,6 +107,11 @@ func everything() *fake {
 		Released:     6,
 		Abandoned:    1,
 		AttachErrors: 2,
+		Work: engine.WorkStats{
+			Workers: 64, Running: 5, Waiting: 6, Stuck: 1, Done: 70, Busy: 8, GivenUp: 2,
+			WaitSeconds: engine.Histogram{Bounds: []float64{1e-5, 2e-5}, Counts: []uint64{50, 20, 5}, Sum: 0.02},
+			RunSeconds:  engine.Histogram{Bounds: []float64{1e-5, 2e-5}, Counts: []uint64{5, 20, 45}, Sum: 4},
+		},
 
 		IdentityGrade: nsctx.GradeKernelID,
 		Started:       start,

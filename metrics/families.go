@@ -138,12 +138,28 @@ var engineFamilies = []family[summary]{
 		func(s *summary) float64 { return float64(s.totals.Rejected) }),
 	counter(desc("received_bytes_total", "Bytes read in all namespaces, released ones included."),
 		func(s *summary) float64 { return float64(s.totals.BytesIn) }),
+	gauge(desc("work_running", "Works that run on the pool now."),
+		func(s *summary) float64 { return float64(s.Work.Running) }),
+	gauge(desc("work_waiting", "Works that wait for a worker."),
+		func(s *summary) float64 { return float64(s.Work.Waiting) }),
+	gauge(desc("work_stuck", "Works that were given up on and still go on."),
+		func(s *summary) float64 { return float64(s.Work.Stuck) }),
+	gauge(desc("work_limit", "Works that may run at once."),
+		func(s *summary) float64 { return float64(s.Work.Workers) }),
+	counter(desc("works_total", "Works that have returned."),
+		func(s *summary) float64 { return float64(s.Work.Done) }),
+	counter(desc("works_refused_total", "Works not taken because too many of their namespace waited."),
+		func(s *summary) float64 { return float64(s.Work.Busy) }),
+	counter(desc("works_given_up_total", "Works that were given up on because they did not return."),
+		func(s *summary) float64 { return float64(s.Work.GivenUp) }),
 	counter(desc("sent_bytes_total", "Bytes written in all namespaces, released ones included."),
 		func(s *summary) float64 { return float64(s.totals.BytesOut) }),
 }
 
 // What the engine has several of.
 var (
+	descWorkWait   = desc("work_wait_seconds", "How long works wait for a worker.")
+	descWorkRun    = desc("work_run_seconds", "How long works run.")
 	descNamespaces = desc("namespaces", "Attached namespaces by state.", "state")
 	descDraining   = desc("draining_namespaces",
 		`Namespaces draining by who still holds them: "self" is this process, "others" is anybody else.`, "holder")
@@ -154,7 +170,7 @@ var (
 func allDescs() []*prometheus.Desc {
 	all := []*prometheus.Desc{
 		descLoopTurn, descLoopBatch, descNamespaceState, descNamespaceErrors,
-		descNamespaces, descDraining, descErrors, descIdentity,
+		descNamespaces, descDraining, descErrors, descIdentity, descWorkWait, descWorkRun,
 	}
 	all = appendDescs(all, loopFamilies)
 	all = appendDescs(all, namespaceFamilies)

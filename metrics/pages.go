@@ -56,6 +56,7 @@ type holdsView struct {
 	Handle      bool  `json:"handle"`
 	Listeners   int   `json:"listeners"`
 	Connections int   `json:"connections"`
+	Work        int   `json:"work"`
 	ParkedLoops []int `json:"parked_loops"`
 }
 
@@ -195,6 +196,7 @@ func viewNamespace(ns *engine.NamespaceStats) namespaceView {
 			Handle:      ns.Holds.Handle,
 			Listeners:   ns.Holds.Listeners,
 			Connections: ns.Holds.Conns,
+			Work:        ns.Holds.Work,
 			ParkedLoops: nonNil(ns.Holds.ParkedLoops),
 		},
 	}

@@ -28,6 +28,8 @@ func (w *writer) engine(stats *engine.Stats, p *page) {
 	for _, kind := range engine.ErrorKinds() {
 		w.send(descErrors, prometheus.CounterValue, float64(p.totals.Errors[kind]), w.created, kind.String())
 	}
+	w.histogram(descWorkWait, stats.Work.WaitSeconds)
+	w.histogram(descWorkRun, stats.Work.RunSeconds)
 	w.send(descIdentity, prometheus.GaugeValue, 1, w.created, label(stats.IdentityGrade.String()))
 }
 
