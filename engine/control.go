@@ -333,7 +333,16 @@ func (ct *control) drain(ns *Namespace, deadline int64, confirm bool) {
 	}
 }
 
-// cleared is a loop's word that it has nothing of a namespace any more. With
+// cleared is a loop's word that it has nothing of a namespace any more.
+func (e *Engine) cleared(ns *Namespace) {
+	if e.sim != nil {
+		e.control.letGo(ns, true) // there is no kernel to ask
+		return
+	}
+	e.control.post(func(ct *control) { ct.cleared(ns) })
+}
+
+// cleared counts a loop that has nothing of a namespace any more. With
 // the last, the namespace's own descriptor goes.
 func (ct *control) cleared(ns *Namespace) {
 	ns.cleared++

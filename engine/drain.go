@@ -93,7 +93,7 @@ func (l *loop) endDrains() {
 		l.evict(c.ns)
 		l.publish() // its last counts
 		delete(l.cells, c.ns)
-		l.eng.control.post(func(ct *control) { ct.cleared(c.ns) })
+		l.eng.cleared(c.ns)
 	}
 	clear(l.drains[len(left):])
 	l.drains = left

@@ -24,6 +24,7 @@ type Engine struct {
 	control *control
 	pool    *pool
 	epoch   time.Time
+	sim     *simulation // nil but for handlertest
 
 	background     context.Context // ends with the engine
 	stopBackground context.CancelFunc
@@ -100,9 +101,19 @@ func (e *Engine) start() error {
 }
 
 // clock is the time since the engine started, in nanoseconds: monotonic.
-func (e *Engine) clock() int64 { return int64(time.Since(e.epoch)) }
+func (e *Engine) clock() int64 {
+	if e.sim != nil {
+		return e.sim.now.Load()
+	}
+	return int64(time.Since(e.epoch))
+}
 
-func (e *Engine) clockAt(t time.Time) int64 { return int64(t.Sub(e.epoch)) }
+func (e *Engine) clockAt(t time.Time) int64 {
+	if e.sim != nil {
+		return e.sim.clockAt(t)
+	}
+	return int64(t.Sub(e.epoch))
+}
 
 // Handle registers a handler for a port of the network "tcp" (IPv4 and IPv6),
 // 1 to 65535, or 0 for one that the kernel chooses in each namespace

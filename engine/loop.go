@@ -39,9 +39,9 @@ type loop struct {
 	eng    *Engine
 	index  int
 	cpu    int // -1 if not pinned
-	poller *poller.Poller
-	thread *nsctx.Thread
-	at     *Namespace // where the thread is; nil is home
+	poller demultiplexer
+	thread *nsctx.Thread // nil if the loop is simulated
+	at     *Namespace    // where the thread is; nil is home
 	timers timers
 	accept func(fd int) (accepted, errno) // accept4(2); tests put failures here
 	input  []byte                         // scratch that reads go to
@@ -80,6 +80,17 @@ type loop struct {
 	tid     atomic.Int64
 }
 
+// demultiplexer is what says which sockets are ready: a [poller.Poller], unless the
+// loop is simulated.
+type demultiplexer interface {
+	Add(fd int, t poller.Token, i poller.Interest) error
+	Modify(fd int, t poller.Token, i poller.Interest) error
+	Remove(fd int) error
+	Wait(timeout time.Duration) ([]poller.Event, error)
+	Wake() error
+	Close() error
+}
+
 // limits are what of Config is asked for with every message.
 type limits struct {
 	readChunk, readMax, writeMax int
@@ -105,6 +116,11 @@ func newLoop(e *Engine, index, cpu int) (*loop, error) {
 	if err != nil {
 		return nil, err
 	}
+	return makeLoop(e, index, cpu, p), nil
+}
+
+// makeLoop is what a loop is made of besides its thread and its poller.
+func makeLoop(e *Engine, index, cpu int, p demultiplexer) *loop {
 	l := &loop{
 		eng: e, index: index, cpu: cpu, poller: p, table: newTable(),
 		input: make([]byte, e.cfg.ReadChunk), output: make([]byte, 64<<10),
@@ -114,7 +130,7 @@ func newLoop(e *Engine, index, cpu int) (*loop, error) {
 	l.renewScratch()
 	l.stats.turnSeconds.base, l.stats.turnSeconds.per = 1000, 1e9
 	l.stats.batchEvents.base, l.stats.batchEvents.per = 1, 1
-	return l, nil
+	return l
 }
 
 // start runs the loop on a thread of its own, which is never the process's
@@ -155,6 +171,10 @@ func (l *loop) run(t *nsctx.Thread, started chan<- error) {
 		l.turn()
 	}
 	l.finish()
+	for range lockDepth {
+		runtime.UnlockOSThread()
+	}
+	close(l.stopped)
 }
 
 // lockDepth is how many calls of runtime.UnlockOSThread too many a loop's
@@ -289,6 +309,10 @@ func (l *loop) timeout() time.Duration {
 }
 
 func (l *loop) goHome() {
+	if l.thread == nil {
+		l.eng.sim.goHome()
+		return
+	}
 	if err := l.thread.Home(); err != nil {
 		l.eng.log.Error("cannot take the loop's thread home", "loop", l.index, "err", err)
 		return
@@ -326,8 +350,7 @@ func (l *loop) publish() {
 		l.moved[i] = nil
 	}
 	l.moved = l.moved[:0]
-	s := l.thread.Stats()
-	if s != l.published {
+	if s := l.threadStats(); s != l.published {
 		l.stats.switches.add(s.Switches - l.published.Switches)
 		l.stats.avoided.add(s.Avoided - l.published.Avoided)
 		l.stats.switchErrors.add(s.Errors - l.published.Errors)
@@ -340,6 +363,14 @@ func (l *loop) publish() {
 	}
 }
 
+// threadStats are the thread's, or of a simulated loop what it would have counted.
+func (l *loop) threadStats() nsctx.ThreadStats {
+	if l.thread == nil {
+		return l.eng.sim.thread
+	}
+	return l.thread.Stats()
+}
+
 // enter brings the thread where a connection's handler needs it.
 func (l *loop) enter(c *Conn) error {
 	if c.anywhere {
@@ -349,6 +380,9 @@ func (l *loop) enter(c *Conn) error {
 }
 
 func (l *loop) enterNamespace(ns *Namespace) error {
+	if l.thread == nil {
+		return l.eng.sim.enter(ns)
+	}
 	if err := l.thread.Enter(ns.nsc); err != nil {
 		return fmt.Errorf("%w: %w", ErrSwitch, err)
 	}
@@ -489,8 +523,4 @@ func (l *loop) finish() {
 		l.eng.log.Error("closing poller", "loop", l.index, "err", err)
 	}
 	l.finished = true
-	for range lockDepth {
-		runtime.UnlockOSThread()
-	}
-	close(l.stopped)
 }

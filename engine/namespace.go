@@ -118,11 +118,14 @@ type cell struct {
 }
 
 func newNamespace(e *Engine, nsc *nsctx.Namespace) *Namespace {
+	ns := makeNamespace(e, nsc.ID())
+	ns.nsc, ns.home, ns.handle = nsc, nsc.Same(e.home), true
+	return ns
+}
+
+func makeNamespace(e *Engine, id nsctx.ID) *Namespace {
 	now := time.Now()
-	ns := &Namespace{
-		eng: e, nsc: nsc, id: nsc.ID(), home: nsc.Same(e.home), since: now, entered: now, handle: true,
-		released: make(chan struct{}),
-	}
+	ns := &Namespace{eng: e, id: id, since: now, entered: now, released: make(chan struct{})}
 	for range e.loops {
 		ns.cells = append(ns.cells, &cell{ns: ns, first: -1})
 	}

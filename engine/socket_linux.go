@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsreactor/nsreactor/internal/simulate"
 )
 
 // errno is a system call's failure; 0 is success.
@@ -70,6 +72,9 @@ func networkOrder(port *uint16) uint16 {
 
 // localAddr wraps getsockname(2).
 func localAddr(fd int) (netip.AddrPort, error) {
+	if fd >= simulate.First {
+		return simulate.At(fd).LocalAddr()
+	}
 	var raw unix.RawSockaddrAny
 	size := uint32(unix.SizeofSockaddrAny)
 	_, _, e := unix.RawSyscall(unix.SYS_GETSOCKNAME, uintptr(fd), uintptr(unsafe.Pointer(&raw)), uintptr(unsafe.Pointer(&size)))
@@ -81,6 +86,9 @@ func localAddr(fd int) (netip.AddrPort, error) {
 
 // writeTwo wraps writev(2) with two pieces.
 func writeTwo(fd int, a, b []byte) (int, errno) {
+	if fd >= simulate.First {
+		return simulate.At(fd).Write(a, b)
+	}
 	iov := [2]unix.Iovec{{Base: unsafe.SliceData(a)}, {Base: unsafe.SliceData(b)}}
 	iov[0].SetLen(len(a))
 	iov[1].SetLen(len(b))
@@ -93,6 +101,9 @@ func writeTwo(fd int, a, b []byte) (int, errno) {
 
 // readTwo wraps readv(2) with two pieces.
 func readTwo(fd int, a, b []byte) (int, errno) {
+	if fd >= simulate.First {
+		return simulate.At(fd).Read(a, b)
+	}
 	iov := [2]unix.Iovec{{Base: unsafe.SliceData(a)}, {Base: unsafe.SliceData(b)}}
 	iov[0].SetLen(len(a))
 	iov[1].SetLen(len(b))
@@ -105,15 +116,28 @@ func readTwo(fd int, a, b []byte) (int, errno) {
 
 // shutdownWrite wraps shutdown(2) with SHUT_WR: the peer reads an end of file.
 func shutdownWrite(fd int) error {
+	if fd >= simulate.First {
+		return os.NewSyscallError("shutdown", simulate.At(fd).ShutdownWrite())
+	}
 	return os.NewSyscallError("shutdown", unix.Shutdown(fd, unix.SHUT_WR))
 }
 
 // closeSocket wraps close(2).
-func closeSocket(fd int) { _ = unix.Close(fd) }
+func closeSocket(fd int) {
+	if fd >= simulate.First {
+		simulate.Close(fd)
+		return
+	}
+	_ = unix.Close(fd)
+}
 
 // setReset makes the socket's close(2) send a RST and forget its data:
 // SO_LINGER with a time of 0, socket(7).
 func setReset(fd int) {
+	if fd >= simulate.First {
+		simulate.At(fd).Linger()
+		return
+	}
 	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 }
 
@@ -121,6 +145,10 @@ func setReset(fd int) {
 // after close(2): TCP_USER_TIMEOUT, tcp(7). Such an orphan keeps its namespace
 // alive for 100 s otherwise, if the peer is unreachable.
 func setUserTimeout(fd int, d time.Duration) {
+	if fd >= simulate.First {
+		simulate.At(fd).SetUserTimeout(d)
+		return
+	}
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, milliseconds(d))
 }
 
@@ -132,6 +160,9 @@ func milliseconds(d time.Duration) int {
 // unacknowledged is how many bytes the kernel holds that the peer has not
 // acknowledged: ioctl(2), SIOCOUTQ, tcp(7).
 func unacknowledged(fd int) int {
+	if fd >= simulate.First {
+		return simulate.At(fd).Unacknowledged()
+	}
 	n, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
 	if err != nil {
 		return 0
@@ -141,6 +172,9 @@ func unacknowledged(fd int) int {
 
 // pendingError takes the socket's error: getsockopt(2), SO_ERROR.
 func pendingError(fd int) error {
+	if fd >= simulate.First {
+		return simulate.At(fd).PendingError()
+	}
 	e, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
 	if err != nil {
 		return os.NewSyscallError("getsockopt", err)

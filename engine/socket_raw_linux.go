@@ -7,6 +7,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsreactor/nsreactor/internal/simulate"
 )
 
 // readSocket wraps recv(2), which is read(2) of a socket without the way through
@@ -15,6 +17,9 @@ import (
 // itself: x/sys/unix only jumps there, but from assembly, which costs two more
 // calls that copy all arguments.
 func readSocket(fd int, p []byte) (int, errno) {
+	if fd >= simulate.First {
+		return simulate.At(fd).Read(p, nil)
+	}
 	n, _, e := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0)
 	if e != 0 {
 		return 0, e
@@ -24,6 +29,9 @@ func readSocket(fd int, p []byte) (int, errno) {
 
 // writeSocket wraps send(2).
 func writeSocket(fd int, p []byte) (int, errno) {
+	if fd >= simulate.First {
+		return simulate.At(fd).Write(p, nil)
+	}
 	n, _, e := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), unix.MSG_NOSIGNAL, 0, 0)
 	if e != 0 {
 		return 0, e

@@ -151,6 +151,9 @@ func (l *loop) tell(c *Conn, callback func(Handler, *Conn)) {
 
 // checkThread catches a handler that has left the thread somewhere else.
 func (l *loop) checkThread(c *Conn) {
+	if l.thread == nil {
+		return
+	}
 	err := l.thread.Verify()
 	if err == nil {
 		return

@@ -14,6 +14,8 @@ var (
 	// ErrClosed means that the Namespace, Thread, Release or Watcher was closed
 	// or released before.
 	ErrClosed = errors.New("already closed")
+	// ErrInvalidID means that a string is not what ID.String writes.
+	ErrInvalidID = errors.New("not an ID")
 )
 
 // What can be wrong with a thread.

@@ -3,6 +3,7 @@ package nsctx
 import (
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // Grade says what an ID rests on. A higher grade is a stronger one.
@@ -49,6 +50,28 @@ type ID struct {
 	id    uint64 // the kernel's id or the cookie; of a paper ID, the inode
 	dev   uint64 // paper only
 	mtime int64  // paper only, in nanoseconds
+}
+
+// ParseID is the ID with the given String.
+func ParseID(s string) (ID, error) {
+	var id ID
+	kind, number, _ := strings.Cut(s, ":")
+	var err error
+	switch kind {
+	case "id":
+		id.grade = GradeKernelID
+		id.id, err = strconv.ParseUint(number, 10, 64)
+	case "cookie":
+		id.grade = GradeCookie
+		id.id, err = strconv.ParseUint(number, 10, 64)
+	case "paper":
+		id.grade = GradePaper
+		_, err = fmt.Sscanf(number, "%d-%d-%x", &id.dev, &id.id, &id.mtime)
+	}
+	if err != nil || id.grade == GradeNone || id.String() != s {
+		return ID{}, fmt.Errorf("%w: %q", ErrInvalidID, s)
+	}
+	return id, nil
 }
 
 // Grade says what the ID rests on.

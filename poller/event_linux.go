@@ -10,6 +10,11 @@ import (
 // Event is one registration's readiness.
 type Event struct{ raw unix.EpollEvent }
 
+// NewEvent makes an event, for what simulates a [Poller].
+func NewEvent(t Token, r Readiness) Event {
+	return Event{unix.EpollEvent{Events: uint32(r), Fd: int32(t.Slot()), Pad: int32(t.Generation())}}
+}
+
 // Token is the token that the registration was made with.
 func (e *Event) Token() Token { return NewToken(uint32(e.raw.Fd), uint32(e.raw.Pad)) }
 
@@ -18,6 +23,20 @@ func (e *Event) Readiness() Readiness { return Readiness(e.raw.Events) }
 
 // Readiness is a set of conditions of a descriptor, in epoll's own bits.
 type Readiness uint32
+
+// NewReadiness is the set of conditions for which the parameters are true.
+func NewReadiness(readable, writable, failed, hungUp bool) Readiness {
+	var r Readiness
+	for _, c := range [...]struct {
+		is  bool
+		bit Readiness
+	}{{readable, unix.EPOLLIN}, {writable, unix.EPOLLOUT}, {failed, unix.EPOLLERR}, {hungUp, unix.EPOLLHUP}} {
+		if c.is {
+			r |= c.bit
+		}
+	}
+	return r
+}
 
 // Readable says that a read would not block: there are bytes, or connections
 // to accept, or the end of the stream.

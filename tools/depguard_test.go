@@ -45,11 +45,17 @@ func TestDepguardRulesFire(t *testing.T) {
 		{"engine/d.go", module + "metrics", "engine imports poller and nsctx only"},
 		{"engine/e.go", module + "examples/echo/app", "engine imports poller and nsctx only"},
 		{"engine/a_test.go", module + "nsctx/nstest", ""},
+		{"engine/k.go", module + "internal/simulate", ""},
+		{"internal/simulate/a.go", module + "engine", "what is internal knows no other package"},
 
 		{"handlers/a.go", module + "engine", ""},
 		{"handlers/b.go", module + "nsctx", ""},
 		{"handlers/c.go", module + "poller", "descriptors are the engine's business"},
 		{"handlers/tls/a.go", module + "examples/echo/app", "examples use the packages"},
+		{"handlers/handlertest/a.go", module + "internal/simulate", ""},
+		{"handlers/handlertest/b.go", module + "poller", "descriptors are the engine's business"},
+		{"handlers/h.go", module + "internal/simulate", "engine and handlertest meet here"},
+		{"metrics/e.go", module + "internal/simulate", "engine and handlertest meet here"},
 		{"metrics/a.go", module + "engine", ""},
 		{"metrics/b.go", module + "poller", "descriptors are the engine's business"},
 		{"metrics/c.go", module + "examples/echo/app", "examples use the packages"},
@@ -121,7 +127,7 @@ func writeImported(t *testing.T, dir string) {
 	t.Helper()
 	const empty = "package p\n"
 	mod := "module " + strings.TrimSuffix(module, "/") + "\n\ngo 1.26.0\n"
-	for _, pkg := range []string{"poller", "nsctx", "nsctx/nstest", "engine", "handlers", "metrics", "examples/echo/app"} {
+	for _, pkg := range []string{"poller", "nsctx", "nsctx/nstest", "engine", "handlers", "metrics", "examples/echo/app", "internal/simulate"} {
 		write(t, dir, pkg+"/doc.go", empty)
 	}
 	for path, m := range map[string]struct{ version, pkg string }{
