@@ -115,6 +115,14 @@ func (e *Engine) clockAt(t time.Time) int64 {
 	return int64(t.Sub(e.epoch))
 }
 
+// timeAt is the other way round.
+func (e *Engine) timeAt(clock int64) time.Time {
+	if e.sim != nil {
+		return time.Now().Add(time.Duration(clock - e.sim.now.Load()))
+	}
+	return e.epoch.Add(time.Duration(clock))
+}
+
 // Handle registers a handler for a port of the network "tcp" (IPv4 and IPv6),
 // 1 to 65535, or 0 for one that the kernel chooses in each namespace
 // ([Namespace.Port] tells). It is served in every namespace that is attached,

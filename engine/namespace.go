@@ -144,6 +144,14 @@ func (ns *Namespace) Name() string {
 	return ns.id.String()
 }
 
+// do runs f on a thread that is in the namespace, or not at all.
+func (ns *Namespace) do(f func() error) error {
+	if s := ns.eng.sim; s != nil {
+		return s.do(ns, f)
+	}
+	return ns.nsc.Do(f)
+}
+
 // Names is all the names that the namespace is attached by, the oldest first.
 func (ns *Namespace) Names() []string {
 	ns.mu.Lock()

@@ -52,7 +52,7 @@ func (p *pool) add(j *job) (crowded bool, err error) {
 	j.queued = p.eng.clock()
 	if len(p.running) < p.eng.cfg.Workers {
 		p.begin(j)
-		go p.serve(j)
+		p.start(j)
 		return false, nil
 	}
 	ns := j.conn.Namespace()
@@ -69,6 +69,15 @@ func (p *pool) add(j *job) (crowded bool, err error) {
 	ln.jobs = append(ln.jobs, j)
 	p.queued++
 	return len(ln.jobs) > p.eng.cfg.WorkQueue/2, nil
+}
+
+// start gives a job a worker. It needs the lock.
+func (p *pool) start(j *job) {
+	if s := p.eng.sim; s != nil {
+		s.works = append(s.works, j)
+		return
+	}
+	go p.serve(j)
 }
 
 // begin needs the lock.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -26,6 +27,7 @@ type simulation struct {
 	thread nsctx.ThreadStats
 	refuse map[*Namespace]error // those that can't be entered
 	spaces int                  // how many namespaces were made
+	works  []*job               // that have a worker, as the pool sees it
 }
 
 func newSimulation(cfg Config) (*simulation, error) {
@@ -40,7 +42,8 @@ func newSimulation(cfg Config) (*simulation, error) {
 		cfg: cfg, log: cfg.Logger, epoch: time.Now(), sim: s,
 		stopped: make(chan struct{}), failed: make(chan error, 1), grade: nsctx.GradePaper,
 	}
-	e.control = newControl(e)
+	e.background, e.stopBackground = context.WithCancel(context.Background())
+	e.control, e.pool = newControl(e), newPool(e)
 	s.eng, s.loop = e, makeLoop(e, 0, -1, s.demux)
 	e.loops = []*loop{s.loop}
 	return s, nil
@@ -157,11 +160,31 @@ func (s *simulation) goHome() {
 	s.loop.at = nil
 }
 
+// do is Namespace.do.
+func (s *simulation) do(ns *Namespace, f func() error) error {
+	if err := s.refuse[ns]; err != nil {
+		return err
+	}
+	return f()
+}
+
+// Works is how many works wait for RunWork.
+func (s *simulation) Works() int { return len(s.works) }
+
+// RunWork does the work that was given to the pool first, and those that wait for its
+// worker. The results are in the mailbox then.
+func (s *simulation) RunWork() {
+	j := s.works[0]
+	s.works = s.works[1:]
+	s.eng.pool.serve(j)
+}
+
 // Finish ends the loop as Engine.Shutdown does when time is up.
 func (s *simulation) Finish() {
 	s.loop.stopping = true
 	s.loop.finish()
 	close(s.loop.stopped)
+	s.eng.stopBackground()
 	close(s.eng.stopped)
 }
 

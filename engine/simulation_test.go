@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -175,4 +176,40 @@ func TestSimulatedNamespaces(t *testing.T) {
 	if len(ended) != 2 || len(s.Engine().Namespaces()) != 0 {
 		t.Errorf("ended with %v, and there are %d namespaces", ended, len(s.Engine().Namespaces()))
 	}
+}
+
+// Work waits until it is told to run, has the time that is left on the loop's clock,
+// and comes back as it does from the pool.
+func TestSimulatedWork(t *testing.T) {
+	var done []error
+	s, ns := simulated(t, Config{Workers: 1}, hooks{data: func(c *Conn) {
+		c.Discard(c.Buffered())
+		for range 2 {
+			unitMust(t, c.Go(Work{
+				Run:         func(ctx context.Context) error { return ctx.Err() },
+				Done:        func(_ *Conn, err error) { done = append(done, err) },
+				InNamespace: true, Timeout: time.Minute,
+			}))
+		}
+	}})
+	sock := &memorySocket{in: [][]byte{{1}}}
+	s.connect(t, ns, sock)
+	if done != nil || s.Works() != 1 {
+		t.Fatalf("done %v, %d works wait", done, s.Works())
+	}
+	s.RunWork()
+	s.settle()
+	if len(done) != 2 || done[0] != nil || done[1] != nil {
+		t.Errorf("done %v", done)
+	}
+	sock.in = append(sock.in, []byte{1})
+	s.settle()
+	s.Pass(time.Minute)
+	s.RunWork()
+	s.settle()
+	if len(done) != 4 || !errors.Is(done[3], context.DeadlineExceeded) {
+		t.Errorf("done %v", done)
+	}
+	sock.eof = true
+	s.settle()
 }

@@ -122,7 +122,7 @@ func (j *job) do() {
 			j.err = panicError(value)
 		}
 	}()
-	ctx, cancel := context.WithDeadline(j.parent, j.conn.loop.eng.epoch.Add(time.Duration(j.due)))
+	ctx, cancel := context.WithDeadline(j.parent, j.conn.loop.eng.timeAt(j.due))
 	defer cancel()
 	switch {
 	case ctx.Err() != nil:
@@ -137,7 +137,7 @@ func (j *job) do() {
 // doInside is Run with its thread in the namespace, or not at all.
 func (j *job) doInside(ctx context.Context) error {
 	entered := false
-	err := j.conn.Namespace().nsc.Do(func() error {
+	err := j.conn.Namespace().do(func() error {
 		entered = true
 		return j.Run(ctx)
 	})
