@@ -36,11 +36,14 @@ func TestDepguardRulesFire(t *testing.T) {
 		{"nsctx/a.go", module + "poller", "nsctx knows namespaces"},
 		{"nsctx/b.go", module + "engine", "nsctx knows namespaces"},
 		{"nsctx/a_test.go", module + "nsctx/nstest", ""},
+		{"nsctx/resolver/a.go", module + "nsctx", ""},
+		{"nsctx/resolver/b.go", module + "engine", "nsctx knows namespaces"},
 		{"nsctx/nstest/a.go", module + "nsctx", ""},
 		{"nsctx/nstest/b.go", module + "poller", "nsctx knows namespaces"},
 
 		{"engine/a.go", module + "poller", ""},
 		{"engine/b.go", module + "nsctx", ""},
+		{"engine/l.go", module + "nsctx/resolver", ""},
 		{"engine/c.go", module + "handlers", "engine imports poller and nsctx only"},
 		{"engine/d.go", module + "metrics", "engine imports poller and nsctx only"},
 		{"engine/e.go", module + "examples/echo/app", "engine imports poller and nsctx only"},
@@ -127,7 +130,7 @@ func writeImported(t *testing.T, dir string) {
 	t.Helper()
 	const empty = "package p\n"
 	mod := "module " + strings.TrimSuffix(module, "/") + "\n\ngo 1.26.0\n"
-	for _, pkg := range []string{"poller", "nsctx", "nsctx/nstest", "engine", "handlers", "metrics", "examples/echo/app", "internal/simulate"} {
+	for _, pkg := range []string{"poller", "nsctx", "nsctx/nstest", "nsctx/resolver", "engine", "handlers", "metrics", "examples/echo/app", "internal/simulate"} {
 		write(t, dir, pkg+"/doc.go", empty)
 	}
 	for path, m := range map[string]struct{ version, pkg string }{
