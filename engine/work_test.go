@@ -177,12 +177,12 @@ func TestWorkThatPanics(t *testing.T) {
 // Work that does not heed its context ends its connection, and does not keep the
 // pool from the others.
 func TestWorkThatNeverEnds(t *testing.T) {
-	release := make(chan struct{})
+	release, started := make(chan struct{}), make(chan struct{})
 	dropped, ended := make(chan error, 1), make(chan error, 1)
 	h := worker(func(c *Conn, b byte) {
 		if b == 's' {
 			unitMust(t, c.Go(Work{
-				Run: func(context.Context) error { <-release; return nil }, Timeout: time.Millisecond, InOrder: true,
+				Run: func(context.Context) error { close(started); <-release; return nil }, Timeout: patience, InOrder: true,
 				Dropped: func(err error) { dropped <- err },
 			}))
 			return
@@ -197,9 +197,12 @@ func TestWorkThatNeverEnds(t *testing.T) {
 	s := startServer(t, Config{Workers: 1, StallAfter: 20 * time.Millisecond}, h)
 	other, c := s.dial(), s.dial()
 	c.send([]byte("s"))
-	for s.Stats().Work.Running == 0 {
-		runtime.Gosched()
+	<-started
+	s.pool.mu.Lock()
+	for j := range s.pool.running {
+		j.due = 0
 	}
+	s.pool.mu.Unlock()
 	other.send([]byte("o"))
 	if err := await(t, ended, "OnClose"); !errors.Is(err, ErrWorkStuck) {
 		t.Errorf("OnClose got %v", err)
