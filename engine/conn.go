@@ -216,16 +216,37 @@ func (c *Conn) write(p []byte) (int, error) {
 
 // put sends p, or queues it, past any filter.
 func (c *Conn) put(p []byte) (int, error) {
-	if c.stage != stageOpen {
-		return 0, ErrClosed
+	if err := c.unwritable(); err != nil {
+		return 0, err
 	}
-	if c.broken {
-		return 0, c.failed
+	if err := c.checkOverflow(len(p)); err != nil {
+		return 0, err
 	}
-	if c.Unsent()+len(p) > c.loop.limits.writeMax {
-		c.ep.cell.errors[ErrorOverflow].inc()
-		return 0, c.error("write", ErrOverflow)
+	return c.send(p)
+}
+
+// unwritable is why nothing can be written.
+func (c *Conn) unwritable() error {
+	switch {
+	case c.stage != stageOpen:
+		return ErrClosed
+	case c.broken:
+		return c.failed
 	}
+	return nil
+}
+
+// checkOverflow counts and refuses what would be too much unsent.
+func (c *Conn) checkOverflow(size int) error {
+	if c.Unsent()+size <= c.loop.limits.writeMax {
+		return nil
+	}
+	c.ep.cell.errors[ErrorOverflow].inc()
+	return c.error("write", ErrOverflow)
+}
+
+// send sends p, or queues it.
+func (c *Conn) send(p []byte) (int, error) {
 	size := len(p)
 	if size >= directWrite && !c.blocked {
 		sent, err := c.writeDirect(p)
@@ -444,12 +465,15 @@ func (c *Conn) Fail(reason error) {
 	c.loop.markDirty(c)
 }
 
-// CloseWith is Close with a reason, which OnClose gets in an [*Error] if nothing
-// else goes wrong first. Unlike Close it belongs to the loop's callbacks.
-func (c *Conn) CloseWith(reason error) {
-	if c.stage == stageOpen && reason != nil {
-		c.ep.cell.errors[ErrorHandler].inc()
-		c.needExtras().reason = c.error("handler", reason)
+// CloseWith is Close with a reason, which OnClose gets in an [*Error] unless
+// something has gone wrong before. It counts as a [ErrorHandler]. Unlike Close it
+// belongs to the loop's callbacks.
+func (c *Conn) CloseWith(reason error) { c.closeWith(ErrorHandler, "handler", reason) }
+
+func (c *Conn) closeWith(kind ErrorKind, op string, reason error) {
+	if c.open() && !c.broken && reason != nil {
+		c.ep.cell.errors[kind].inc()
+		c.needExtras().reason = c.error(op, reason)
 	}
 	c.Close()
 }

@@ -3,12 +3,14 @@ package engine
 // extras are what few connections have. They lie apart, so that the others do
 // without the memory.
 type extras struct {
-	values []value
-	filter Filter
-	into   readInto
-	work   works
-	eofDue bool  // OnReadEOF is due when the handler wants data again
-	reason error // CloseWith's
+	values    []value
+	filter    Filter
+	into      readInto
+	work      works
+	eofDue    bool  // OnReadEOF is due when the handler wants data again
+	eofPassed bool  // the filter has passed the end on
+	flushDue  bool  // the filter has kept something back
+	reason    error // CloseWith's
 }
 
 type value struct{ key, value any }

@@ -10,8 +10,8 @@ type Filter interface {
 	// what the handler is to see with [Wire.Deliver]. What is not complete it
 	// keeps.
 	Input(w *Wire, arrived []byte) error
-	// InputEOF says that the peer has sent its last. The handler's OnReadEOF
-	// follows if the error is nil.
+	// InputEOF says that the peer has sent its last: nothing more arrives. The
+	// filter passes that on with [Wire.EOF], now or later.
 	InputEOF(w *Wire) error
 	// Output is given what the handler writes, valid until it returns, and
 	// sends what becomes of it with [Wire.Write].
@@ -22,6 +22,15 @@ type Filter interface {
 	// Closed says that the connection is gone; OnClose follows. The filter
 	// frees what it holds.
 	Closed(w *Wire)
+}
+
+// Flusher is a Filter that may keep what the handler writes until its callback
+// returns, as the engine itself does, in order to send it in fewer pieces.
+type Flusher interface {
+	Filter
+	// Flush sends what Output has kept. It follows every call of
+	// [Wire.FlushLater].
+	Flush(w *Wire) error
 }
 
 // Wire is a connection as its filter sees it. Its methods belong to the
@@ -57,28 +66,82 @@ func (w *Wire) Room(n int) []byte {
 func (w *Wire) Filled(n int) {
 	c := (*Conn)(w)
 	c.buf.in.fill(n)
-	if c.unread() > 0 && !c.wantData && c.stage == stageOpen {
-		c.wantData = true
-		if c != c.loop.filtering {
-			c.loop.runAgain(c)
-			c.loop.markDirty(c)
-		}
+	if n > 0 {
+		c.tellSoon()
+	}
+}
+
+// tellSoon has the handler told of what a filter has passed on: when its method
+// returns, or by itself if none runs.
+func (c *Conn) tellSoon() {
+	if c.wantData || c.stage != stageOpen {
+		return
+	}
+	c.wantData = true
+	if c != c.loop.filtering {
+		c.loop.runAgain(c)
+		c.loop.markDirty(c)
 	}
 }
 
 // Deliver passes a copy of p on to the handler.
 func (w *Wire) Deliver(p []byte) { w.Filled(copy(w.Room(len(p)), p)) }
 
-// Write queues p for the wire, past the filter, with the errors of Conn.Write.
-func (w *Wire) Write(p []byte) (int, error) { return (*Conn)(w).put(p) }
+// Write queues p for the wire, past the filter. p is the caller's again when it
+// returns. Config.WriteBufferMax holds for what the handler writes, not for
+// what becomes of it. The error is [ErrClosed], or what has ended the connection.
+func (w *Wire) Write(p []byte) (int, error) {
+	c := (*Conn)(w)
+	if err := c.unwritable(); err != nil {
+		return 0, err
+	}
+	n, err := c.send(p)
+	c.loop.markDirty(c)
+	return n, err
+}
+
+// FlushLater has the filter's Flush called, once, before the connection's output
+// is sent: when the running callback returns. The filter is a [Flusher].
+func (w *Wire) FlushLater() {
+	c := (*Conn)(w)
+	c.extra.flushDue = true
+	c.loop.markDirty(c)
+}
 
 // EOF says that the peer's last byte was among what was passed on, though the
-// wire goes on: OnReadEOF follows, and nothing more is read.
+// wire may go on: OnReadEOF follows, and nothing more is read.
 func (w *Wire) EOF() {
 	c := (*Conn)(w)
-	if !c.eof {
-		c.eof, c.extra.eofDue = true, true
+	c.eof = true
+	if x := c.extra; !x.eofPassed {
+		x.eofPassed, x.eofDue = true, true
+		c.tellSoon()
 	}
+}
+
+// Open reports whether the handler is still told what happens: the connection is
+// neither closed nor about to be.
+func (w *Wire) Open() bool {
+	c := (*Conn)(w)
+	return c.open() && !c.broken
+}
+
+// Fail is [Conn.Fail] for the filter's reasons: it counts as an [ErrorFilter].
+func (w *Wire) Fail(reason error) {
+	c := (*Conn)(w)
+	if c.stage == stageClosed || c.broken {
+		return
+	}
+	c.ep.cell.errors[ErrorFilter].inc()
+	c.fail(c.error("filter", reason))
+	c.loop.markDirty(c)
+}
+
+// CloseWith is [Conn.CloseWith] for the filter's reasons, an alert being the last
+// that it has written: it counts as an [ErrorFilter].
+func (w *Wire) CloseWith(reason error) {
+	c := (*Conn)(w)
+	c.closeWith(ErrorFilter, "filter", reason)
 }
 
 // tellEOF calls OnReadEOF, which a filter may have found together with data that
@@ -99,6 +162,7 @@ func (l *loop) serveFiltered(c *Conn, f Filter) {
 	if l.wire == nil {
 		l.wire = make([]byte, l.limits.readChunk)
 	}
+	c.prepareInput()
 	n, e := readSocket(c.fd, l.wire)
 	switch {
 	case n > 0:
@@ -106,13 +170,13 @@ func (l *loop) serveFiltered(c *Conn, f Filter) {
 		l.countIn(c.ep, n)
 		l.filter(c, func() error { return f.Input(c.Wire(), l.wire[:n]) })
 	case e == 0:
+		c.eof = true
 		l.filter(c, func() error { return f.InputEOF(c.Wire()) })
-		c.Wire().EOF()
 	case !notReady(e):
 		c.ep.cell.errors[ErrorRead].inc()
 		c.fail(c.error("read", e))
 	}
-	if !c.broken && c.hasNews() {
+	if !c.broken && c.wantData {
 		l.tellLeftovers(c)
 	}
 	if c.unread() >= l.limits.readMax {
@@ -127,20 +191,38 @@ func (l *loop) filter(c *Conn, method func() error) {
 	l.running, l.filtering = c, c
 	err := method()
 	l.running, l.filtering = running, filtering
-	if err != nil && !c.broken {
-		c.ep.cell.errors[ErrorFilter].inc()
-		c.fail(c.error("filter", err))
-		l.markDirty(c)
+	if err != nil {
+		c.Wire().Fail(err)
 	}
 }
 
-// output is a Write through the filter.
+// output is a Write through the filter. What it comes to is not known before, so
+// that the limit is on what goes in.
 func (c *Conn) output(f Filter, p []byte) (int, error) {
+	if err := c.unwritable(); err != nil {
+		return 0, err
+	}
+	if err := c.checkOverflow(len(p)); err != nil {
+		return 0, err
+	}
 	c.loop.filter(c, func() error { return f.Output(c.Wire(), p) })
+	c.loop.markDirty(c) // the filter's own mark found the connection running
 	if c.broken {
 		return 0, c.failed
 	}
 	return len(p), nil
+}
+
+// flushFilter sends what the filter has kept.
+func (l *loop) flushFilter(c *Conn) {
+	x := c.extra
+	if !x.flushDue || c.broken {
+		return
+	}
+	x.flushDue = false
+	if f, ok := x.filter.(Flusher); ok {
+		l.filter(c, func() error { return f.Flush(c.Wire()) })
+	}
 }
 
 // endOutput notes that the write half is to be shut down when everything is out,
@@ -150,6 +232,7 @@ func (c *Conn) endOutput() {
 		return
 	}
 	if x := c.extra; x != nil && x.filter != nil && c.stage == stageOpen && !c.broken {
+		c.loop.flushFilter(c)
 		c.loop.filter(c, func() error { return x.filter.CloseOutput(c.Wire()) })
 	}
 	c.finWanted = true

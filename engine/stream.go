@@ -69,18 +69,12 @@ func (l *loop) serveReadable(c *Conn) {
 			return
 		}
 	}
-	if c.buf == nil {
-		c.buf = l.lend(c)
-	}
-	in := &c.buf.in
-	switch held := in.len(); {
-	case in.lent:
-	case held <= carryMax:
-		in.lend(l.input)
-	case held >= l.limits.readMax:
+	if c.unread() >= l.limits.readMax {
 		c.pause |= pausedByInput
 		return
 	}
+	c.prepareInput()
+	in := &c.buf.in
 	room := in.room(carryMax)
 	n, e := readSocket(c.fd, room[:min(len(room), l.limits.readChunk)])
 	switch {
@@ -101,6 +95,16 @@ func (l *loop) serveReadable(c *Conn) {
 	case !notReady(e):
 		c.ep.cell.errors[ErrorRead].inc()
 		c.fail(c.error("read", e))
+	}
+}
+
+// prepareInput gives a connection that is about to be read the loop's scratch.
+func (c *Conn) prepareInput() {
+	if c.buf == nil {
+		c.buf = c.loop.lend(c)
+	}
+	if in := &c.buf.in; !in.lent && in.len() <= carryMax {
+		in.lend(c.loop.input)
 	}
 }
 
@@ -172,6 +176,9 @@ func (l *loop) checkThread(c *Conn) {
 func (l *loop) settle(c *Conn) {
 	if c.stage == stageClosed {
 		return
+	}
+	if c.special {
+		l.flushFilter(c)
 	}
 	if !c.broken && !c.blocked && c.Unsent() > 0 {
 		c.flush()
@@ -355,7 +362,7 @@ func (l *loop) destroy(c *Conn, err error) {
 // a handler frees there what it holds; the thread is then at home.
 func (l *loop) tellClosed(c *Conn, err error) {
 	if x := c.extra; x != nil {
-		err = cmp.Or(err, x.reason)
+		err = cmp.Or(x.reason, err) // what came after the reason came of it
 		if x.work.cancel != nil {
 			x.work.cancel(c.error("work", ErrClosed))
 		}
