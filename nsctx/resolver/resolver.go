@@ -97,7 +97,8 @@ func (r *Resolver) init() {
 // looks at any file. The name server is asked for what /etc/hosts does not
 // have, within the namespace. It blocks until there is an answer, every server
 // has failed as often as resolv.conf says, or ctx ends, which nothing of the lookup
-// outlives. The namespace must stay open meanwhile. The error is an [*Error].
+// outlives. The namespace must stay open meanwhile, and is kept alive by the
+// lookup's sockets: end ctx when it drains. The error is an [*Error].
 func (r *Resolver) LookupNetIP(ctx context.Context, ns *nsctx.Namespace, name, host string) ([]netip.Addr, error) {
 	addrs, err := r.lookup(ctx, ns, name, host)
 	if err != nil {

@@ -476,6 +476,7 @@ func TestOneFamilyIsSilent(t *testing.T) {
 	h := newHouse(t)
 	h.config.FamilyGrace = time.Millisecond
 	h.configure(h.config)
+	h.write("a", "resolv.conf", "options timeout:30 attempts:2") // longer than the test's patience
 	answer := zone("db.example. 60 A 10.1.0.1", "db.example. 60 AAAA fd00::1")
 	var mute atomic.Uint32
 	serve(t, h.tenant.NS, "127.0.0.1", func(w dns.ResponseWriter, query *dns.Msg) {
@@ -487,6 +488,25 @@ func TestOneFamilyIsSilent(t *testing.T) {
 	h.want("db.example", "10.1.0.1")
 	h.Forget(h.tenant.NS.ID())
 	mute.Store(uint32(dns.TypeA))
+	h.want("db.example", "fd00::1")
+}
+
+// Only one that has addresses sets the other a limit.
+func TestOneFamilyHasNothing(t *testing.T) {
+	h := newHouse(t)
+	h.config.FamilyGrace = time.Nanosecond
+	h.configure(h.config)
+	answer := zone("db.example. 60 AAAA fd00::1")
+	four := make(chan struct{})
+	serve(t, h.tenant.NS, "127.0.0.1", func(w dns.ResponseWriter, query *dns.Msg) {
+		if query.Question[0].Qtype == dns.TypeAAAA {
+			<-four
+			time.Sleep(20 * time.Millisecond) // for the other answer to be there first, most often
+		} else {
+			defer close(four)
+		}
+		answer(w, query)
+	})
 	h.want("db.example", "fd00::1")
 }
 

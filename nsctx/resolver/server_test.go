@@ -28,7 +28,7 @@ const patience = 30 * time.Second
 // house is a lab with one tenant, directories of configuration, and a resolver that
 // reads them.
 type house struct {
-	t      *testing.T
+	t      testing.TB
 	lab    *nstest.Lab
 	tenant *nstest.Tenant
 	config resolver.Config
@@ -39,10 +39,16 @@ type house struct {
 func newHouse(t *testing.T) *house {
 	t.Helper()
 	t.Parallel()
+	return build(t, resolver.Config{FamilyGrace: patience})
+}
+
+func build(t testing.TB, c resolver.Config) *house {
+	t.Helper()
 	dir := t.TempDir()
 	h := &house{t: t, lab: nstest.New(t)}
 	h.tenant = h.lab.MustAddBare(t, "a")
-	h.configure(resolver.Config{NetnsDir: filepath.Join(dir, "netns"), EtcDir: filepath.Join(dir, "etc"), FamilyGrace: patience})
+	c.NetnsDir, c.EtcDir = filepath.Join(dir, "netns"), filepath.Join(dir, "etc")
+	h.configure(c)
 	return h
 }
 
@@ -106,7 +112,7 @@ type server struct {
 }
 
 // serve runs a name server in the namespace, over UDP and TCP.
-func serve(t *testing.T, ns *nsctx.Namespace, addr string, handler dns.HandlerFunc) *server {
+func serve(t testing.TB, ns *nsctx.Namespace, addr string, handler dns.HandlerFunc) *server {
 	t.Helper()
 	s := serveUDP(t, ns, addr, handler)
 	var listener net.Listener
@@ -119,7 +125,7 @@ func serve(t *testing.T, ns *nsctx.Namespace, addr string, handler dns.HandlerFu
 	return s
 }
 
-func serveUDP(t *testing.T, ns *nsctx.Namespace, addr string, handler dns.HandlerFunc) *server {
+func serveUDP(t testing.TB, ns *nsctx.Namespace, addr string, handler dns.HandlerFunc) *server {
 	t.Helper()
 	var packets net.PacketConn
 	check(t, ns.Do(func() (err error) {
@@ -152,7 +158,7 @@ func listenFull(t *testing.T, ns *nsctx.Namespace, addr string) {
 	t.Cleanup(func() { conn.Close() })
 }
 
-func (s *server) run(t *testing.T, d *dns.Server) {
+func (s *server) run(t testing.TB, d *dns.Server) {
 	started := make(chan struct{})
 	d.NotifyStartedFunc = func() { close(started) }
 	done := make(chan error, 1)
@@ -256,14 +262,14 @@ func silent(dns.ResponseWriter, *dns.Msg) {}
 // reply ignores errors, as the asker may have left.
 func reply(w dns.ResponseWriter, m *dns.Msg) { _ = w.WriteMsg(m) }
 
-func patient(t *testing.T) context.Context {
+func patient(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-func wantAddrs(t *testing.T, got []netip.Addr, want ...string) {
+func wantAddrs(t testing.TB, got []netip.Addr, want ...string) {
 	t.Helper()
 	texts := make([]string, len(got))
 	for i, addr := range got {
