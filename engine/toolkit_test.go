@@ -96,7 +96,9 @@ func TestFilterErrorEndsTheConnection(t *testing.T) {
 			c := s.dial()
 			c.send([]byte("x"))
 			if f.bad == nil {
-				c.finish() // else it may be reset already
+				if f.bad == nil {
+				c.finish()
+			} // else it may be reset already
 			}
 			err := await(t, ended, "OnClose")
 			if !errors.Is(err, want) {
