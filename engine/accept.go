@@ -52,20 +52,33 @@ func (l *loop) armListener(ls *listener) {
 	ls.armed = true
 }
 
-// unlisten closes a cell's listening sockets, at once.
-func (l *loop) unlisten(c *cell) {
+// unlisten closes a cell's listening sockets, at once: all of them, or those of
+// one service.
+func (l *loop) unlisten(c *cell, only *service) {
+	var left []*listener
 	for _, ls := range c.listeners {
-		l.timers.remove(&ls.timer)
-		if ls.armed {
-			_ = l.poller.Remove(ls.fd) // it is closed next, whatever this says
+		if only != nil && ls.ep.svc != only {
+			left = append(left, ls)
+			continue
 		}
+		l.timers.remove(&ls.timer)
+		l.disarmListener(ls)
 		l.table.drop(ls.token)
 		closeSocket(ls.fd)
 		ls.fd = -1
 		c.listening.dec()
 		l.stats.listeners.dec()
 	}
-	c.listeners = nil
+	c.listeners = left
+}
+
+// disarmListener has the poller forget a listener; what waits in its backlog
+// stays there.
+func (l *loop) disarmListener(ls *listener) {
+	if ls.armed {
+		ls.armed = false
+		_ = l.poller.Remove(ls.fd) // it was added; and a spurious event is harmless
+	}
 }
 
 // serveListener accepts what waits, up to the budget.
@@ -75,7 +88,11 @@ func (l *loop) serveListener(ls *listener) {
 		return
 	}
 	l.show(ls.ep)
+	bridge := ls.ep.svc.bridge
 	for range l.eng.cfg.AcceptBudget {
+		if bridge != nil && bridge.isFull(l, ls) {
+			return
+		}
 		a, e := l.accept(ls.fd)
 		if e != 0 {
 			if !notReady(e) && l.acceptFailed(ls, e) {
@@ -106,14 +123,17 @@ func (l *loop) acceptFailed(ls *listener, e errno) (wait bool) {
 			"err", describeDescriptors(e))
 	}
 	ls.pause = min(max(2*ls.pause, minAcceptPause), maxAcceptPause)
-	ls.armed = false
-	_ = l.poller.Remove(ls.fd) // it was added; and a spurious event is harmless
+	l.disarmListener(ls)
 	l.timers.set(&ls.timer, l.eng.clock()+int64(ls.pause))
 	return true
 }
 
 // distribute gives a new connection to its loop.
 func (l *loop) distribute(ls *listener, a accepted) {
+	if ls.ep.svc.bridge != nil {
+		l.handOver(ls.ep, a)
+		return
+	}
 	target := l
 	if ls.spread {
 		target = l.eng.lightest(l)

@@ -150,6 +150,22 @@ func (ct *control) handle(svc *service) error {
 	return nil
 }
 
+// unhandle takes a service back, in all namespaces that there are. What it
+// returns is closed when no loop listens for it any more.
+func (ct *control) unhandle(svc *service) (done <-chan struct{}) {
+	ct.services = slices.DeleteFunc(ct.services, func(s *service) bool { return s == svc })
+	for _, ns := range ct.eng.Namespaces() {
+		ns.dropPort(svc)
+	}
+	unlistened := make(chan struct{})
+	ct.eng.onEveryLoop(func(l *loop) {
+		for _, c := range l.cells {
+			l.unlisten(c, svc)
+		}
+	}, func() { close(unlistened) })
+	return unlistened
+}
+
 // attach is Engine.Attach.
 func (ct *control) attach(ref nsctx.Ref) (*Namespace, error) {
 	if ct.stopping() {
@@ -320,6 +336,7 @@ func (ct *control) drain(ns *Namespace, deadline int64, confirm bool) {
 		ct.forget(ns)
 		ns.confirm = confirm
 		ns.setState(StateDraining)
+		close(ns.draining)
 		ct.pending++
 		ct.eng.log.Info("namespace draining", "netns", ns.Name(), "id", ns.id.String(), "conns", ns.connections())
 	} else if !confirm && ns.confirm {

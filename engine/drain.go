@@ -18,6 +18,7 @@ func (l *loop) drain(c *cell, deadline int64) {
 		return
 	}
 	c.draining = true
+	c.guests.setDraining()
 	l.drains = append(l.drains, c)
 	c.deadline.fire = func(l *loop) { l.cutOff(c) }
 	l.timers.set(&c.deadline, deadline)
@@ -30,7 +31,7 @@ func (l *loop) goOnDraining(c *cell) {
 		ls.spread = false // the other loops may be through with it
 		l.emptyBacklog(ls)
 	}
-	l.unlisten(c)
+	l.unlisten(c, nil)
 	for _, conn := range l.connsOf(c) {
 		l.guard(func() { l.drainConn(conn) })
 	}
@@ -77,6 +78,7 @@ func (l *loop) cutOff(c *cell) {
 		l.stats.resets.inc()
 		l.guard(func() { l.expel(conn, ErrorDrain, ErrDrained) })
 	}
+	l.cutOffGuests(c)
 }
 
 // endDrains looks for namespaces of which nothing is left on this loop, takes
@@ -84,7 +86,7 @@ func (l *loop) cutOff(c *cell) {
 func (l *loop) endDrains() {
 	left := l.drains[:0]
 	for _, c := range l.drains {
-		if c.conns != nil || c.listeners != nil || c.inside.load() > 0 {
+		if c.conns != nil || c.listeners != nil || c.inside.load() > 0 || c.guests.len() > 0 {
 			left = append(left, c)
 			continue
 		}

@@ -8,6 +8,7 @@ import (
 	"path"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nsreactor/nsreactor/nsctx"
@@ -34,6 +35,9 @@ type Engine struct {
 	stopped  chan struct{}
 	stopErr  error
 	failed   chan error // why the engine can't go on
+
+	guests       atomic.Int64  // connections that Go's own poller serves
+	lastAccepted chan struct{} // closed when no loop will accept any more
 
 	mu         sync.RWMutex // guards what is below; the control goroutine writes it
 	namespaces []*Namespace // serving or draining, in order of attachment
@@ -63,7 +67,8 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e := &Engine{
 		cfg: cfg, log: cfg.Logger, home: home, epoch: time.Now(),
-		stopped: make(chan struct{}), failed: make(chan error, 1), grade: home.ID().Grade(),
+		stopped: make(chan struct{}), failed: make(chan error, 1), lastAccepted: make(chan struct{}),
+		grade: home.ID().Grade(),
 	}
 	if !cfg.KeepMaxProcs && runtime.GOMAXPROCS(0) <= cfg.Loops {
 		runtime.GOMAXPROCS(cfg.Loops + 1)
@@ -142,6 +147,10 @@ func (e *Engine) Handle(network string, port int, h Handler, options ...HandleOp
 	for _, o := range options {
 		o(svc)
 	}
+	return e.handle(svc)
+}
+
+func (e *Engine) handle(svc *service) error {
 	var err error
 	if e := e.control.do(func(ct *control) { err = ct.handle(svc) }); e != nil {
 		return e
@@ -306,6 +315,8 @@ func (e *Engine) shutdown(ctx context.Context) error {
 		if err := e.control.do(func(ct *control) { cleared = ct.drainAll(deadline) }); err != nil {
 			return err
 		}
+		// When the loops have come to this, they have emptied their backlogs.
+		e.onEveryLoop(func(*loop) {}, func() { close(e.lastAccepted) })
 		e.awaitDrain(ctx, cleared, deadline)
 	}
 	stuck := e.stopLoops(ctx)
@@ -314,6 +325,7 @@ func (e *Engine) shutdown(ctx context.Context) error {
 	e.control.stop()
 	e.workers.Wait()
 	for _, ns := range e.Namespaces() { // those that a blocked loop has something of
+		ns.expelGuests()
 		ns.closeHandle()
 		e.control.letGo(ns, false)
 	}
@@ -388,6 +400,23 @@ func (e *Engine) stopWork() error {
 	return nil
 }
 
+// onEveryLoop runs f on each loop, behind what was posted to it before, and then
+// calls then, on the last of them.
+func (e *Engine) onEveryLoop(f func(*loop), then func()) {
+	var left atomic.Int64
+	left.Store(int64(len(e.loops)))
+	arrive := func() {
+		if left.Add(-1) == 0 {
+			then()
+		}
+	}
+	for _, l := range e.loops {
+		if !l.post(task{kind: taskLoop, run: func(l *loop) { defer arrive(); f(l) }}) {
+			arrive() // it has ended
+		}
+	}
+}
+
 func (e *Engine) drainResets() uint64 {
 	var n uint64
 	for _, l := range e.loops {
@@ -404,7 +433,7 @@ func (e *Engine) full(ns *Namespace) bool {
 	if e.cfg.MaxConns == 0 {
 		return false
 	}
-	n := 0
+	n := int(e.guests.Load())
 	for _, l := range e.loops {
 		n += int(l.stats.conns.load())
 	}

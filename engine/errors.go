@@ -43,6 +43,12 @@ var (
 	// ErrOverflow is a Write beyond Config.WriteBufferMax. Nothing of it was
 	// taken.
 	ErrOverflow = errors.New("write buffer full")
+	// ErrDetached ends a connection, for its handler, that Detach has turned
+	// into a net.Conn. It is an ErrClosed.
+	ErrDetached = fmt.Errorf("connection detached: %w", ErrClosed)
+	// ErrNotDetachable is a Detach of a connection that has a filter or a ReadInto
+	// under way, or that is not TCP.
+	ErrNotDetachable = errors.New("connection can't be detached")
 	// ErrSwitch ends a connection whose namespace could not be entered.
 	ErrSwitch = errors.New("cannot enter namespace")
 	// ErrPanic ends a connection whose handler panicked.

@@ -5,9 +5,12 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log"
 	"log/slog"
 	"net"
+	"net/http"
+	"os"
 	"time"
 
 	"github.com/nsreactor/nsreactor/engine"
@@ -62,6 +65,46 @@ func Example() {
 	// HELLO
 	// <nil>
 	// <nil>
+}
+
+// What runs on package net serves all namespaces through one listener.
+func ExampleEngine_Listener() {
+	eng, err := engine.New(engine.Config{Loops: 1, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		log.Fatal(err)
+	}
+	listener, err := eng.Listener(0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	srv := &http.Server{
+		ConnContext: engine.ConnContext,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			ns, _ := engine.NamespaceFromContext(r.Context())
+			fmt.Fprintln(w, "hello from", ns.Name())
+		}),
+	}
+	go func() { _ = srv.Serve(listener) }() // ends with the listener
+	ns, err := eng.Attach(nsctx.Home())
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	answer, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d", ns.Port("tcp", 0)))
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = io.Copy(os.Stdout, answer.Body)
+	fmt.Println(err)
+
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	fmt.Println(srv.Shutdown(ctx), eng.Shutdown(ctx))
+	http.DefaultClient.CloseIdleConnections()
+	// Output:
+	// hello from home
+	// <nil>
+	// <nil> <nil>
 }
 
 // Stats says what the loops have done and what the namespaces hold.

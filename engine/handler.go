@@ -35,7 +35,7 @@ type Handler interface {
 	OnDrain(c *Conn)
 	// OnClose is the last callback of every connection, called once. The
 	// error says what ended it, and the peer got a reset; nil is an orderly
-	// end. The connection's bytes
+	// end, and an [ErrDetached] none at all. The connection's bytes
 	// and buffers are gone. If the error is an [ErrSwitch], the thread could
 	// not be brought into the connection's namespace and is at home.
 	OnClose(c *Conn, err error)

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -149,7 +150,7 @@ func (ct *control) listenFailed(ns *Namespace, p *port, err error) {
 	p.retry = min(max(2*p.retry, minListenRetry), maxListenRetry)
 	time.AfterFunc(p.retry, func() {
 		ct.post(func(ct *control) {
-			if ct.byID[ns.id] == ns {
+			if ct.byID[ns.id] == ns && slices.Contains(ct.services, p.svc) {
 				ct.serve(ns, p)
 			}
 		})

@@ -20,6 +20,7 @@ type Namespace struct {
 	since time.Time
 
 	label    atomic.Pointer[string] // the oldest name
+	draining chan struct{}          // closed when the state becomes StateDraining
 	released chan struct{}          // closed when the state is StateReleased
 
 	mu      sync.Mutex // guards what is below; the control goroutine writes it
@@ -55,6 +56,7 @@ type service struct {
 	port     int
 	handler  Handler
 	anywhere bool
+	bridge   *bridge // instead of a handler: connections go to its Accept
 }
 
 // endpoint is a service in a namespace on a loop: all that an event needs to
@@ -115,6 +117,8 @@ type cell struct {
 	inside             counter // works whose thread is, or will be, in it
 	accepted, rejected counter
 	errors             [errorKinds]counter
+
+	guests guests
 }
 
 func newNamespace(e *Engine, nsc *nsctx.Namespace) *Namespace {
@@ -125,7 +129,10 @@ func newNamespace(e *Engine, nsc *nsctx.Namespace) *Namespace {
 
 func makeNamespace(e *Engine, id nsctx.ID) *Namespace {
 	now := time.Now()
-	ns := &Namespace{eng: e, id: id, since: now, entered: now, released: make(chan struct{})}
+	ns := &Namespace{
+		eng: e, id: id, since: now, entered: now,
+		draining: make(chan struct{}), released: make(chan struct{}),
+	}
 	for range e.loops {
 		ns.cells = append(ns.cells, &cell{ns: ns, first: -1})
 	}
@@ -165,6 +172,10 @@ func (ns *Namespace) State() State {
 	defer ns.mu.Unlock()
 	return ns.state
 }
+
+// Draining is closed when the namespace begins to drain. What runs on goroutines
+// of its own, behind [Engine.Listener] or after [Conn.Detach], learns of it so.
+func (ns *Namespace) Draining() <-chan struct{} { return ns.draining }
 
 // Released is closed when the namespace is let go of: when the kernel has
 // confirmed that it is gone or, after Detach or Shutdown, when nothing in this
@@ -224,6 +235,13 @@ func (ns *Namespace) dropPorts() {
 	ns.ports = nil
 }
 
+// dropPort forgets a service that is no more.
+func (ns *Namespace) dropPort(svc *service) {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	ns.ports = slices.DeleteFunc(ns.ports, func(p *port) bool { return p.svc == svc })
+}
+
 func (ns *Namespace) enteredAt() time.Time {
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
@@ -266,13 +284,13 @@ func (ns *Namespace) stats() NamespaceStats {
 	}
 	ns.mu.Unlock()
 	for i, c := range ns.cells {
-		s.Conns += int(c.open.load())
+		s.Conns += int(c.open.load()) + c.guests.len()
 		s.Holds.Listeners += int(c.listening.load())
 		s.Holds.Work += int(c.inside.load())
 		s.Accepted += c.accepted.load()
 		s.Rejected += c.rejected.load()
-		s.BytesIn += c.bytesIn.load()
-		s.BytesOut += c.bytesOut.load()
+		s.BytesIn += c.bytesIn.load() + c.guests.in.Load()
+		s.BytesOut += c.bytesOut.load() + c.guests.out.Load()
 		for k := range c.errors {
 			s.Errors[k] += c.errors[k].load()
 		}
@@ -285,11 +303,11 @@ func (ns *Namespace) stats() NamespaceStats {
 	return s
 }
 
-// connections is the number of open ones on all loops.
+// connections is the number of open ones, on all loops and off them.
 func (ns *Namespace) connections() int {
 	n := 0
 	for _, c := range ns.cells {
-		n += int(c.open.load())
+		n += int(c.open.load()) + c.guests.len()
 	}
 	return n
 }

@@ -240,28 +240,37 @@ func closeAfter(fd int, err error) error {
 	return err
 }
 
+// socketOption is one of setsockopt(2).
+type socketOption struct{ level, name, value int }
+
+// keepAliveOptions are those of TCP keepalive, tcp(7); see Config.KeepAlive.
+func keepAliveOptions(d time.Duration) []socketOption {
+	if d <= 0 {
+		return []socketOption{{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 0}}
+	}
+	seconds := max(int(d/time.Second), 1)
+	return []socketOption{
+		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, seconds},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, seconds},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 5},
+	}
+}
+
 func setListenOptions(fd, family int, spec listenSpec) error {
-	type option struct{ level, name, value int }
-	options := []option{
+	options := []socketOption{
 		{unix.SOL_SOCKET, unix.SO_REUSEADDR, 1},
 		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
 	}
 	if family == unix.AF_INET6 {
-		options = append(options, option{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0})
+		options = append(options, socketOption{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0})
 	}
 	if spec.share {
-		options = append(options, option{unix.SOL_SOCKET, unix.SO_REUSEPORT, 1})
+		options = append(options, socketOption{unix.SOL_SOCKET, unix.SO_REUSEPORT, 1})
 	}
-	if spec.keepAlive > 0 {
-		seconds := max(int(spec.keepAlive/time.Second), 1)
-		options = append(options,
-			option{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
-			option{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, seconds},
-			option{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, seconds},
-			option{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 5})
-	}
+	options = append(options, keepAliveOptions(spec.keepAlive)...)
 	if spec.timeout > 0 {
-		options = append(options, option{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, milliseconds(spec.timeout)})
+		options = append(options, socketOption{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, milliseconds(spec.timeout)})
 	}
 	for _, o := range options {
 		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {

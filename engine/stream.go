@@ -348,14 +348,22 @@ func (l *loop) destroy(c *Conn, err error) {
 	l.dropBuffers(c)
 	c.ep.publish()
 	switch {
+	case c.fd < 0: // detached
 	case err != nil:
 		setReset(c.fd) // an orderly end would tell the peer that it has everything
 	case c.ep.cell.draining:
 		setUserTimeout(c.fd, orphanTimeout)
 	}
-	l.dead = append(l.dead, c.fd)
-	c.fd = -1
+	l.retire(c)
 	l.tellClosed(c, err)
+}
+
+// retire has the descriptor closed when the turn is over.
+func (l *loop) retire(c *Conn) {
+	if c.fd >= 0 {
+		l.dead = append(l.dead, c.fd)
+		c.fd = -1
+	}
 }
 
 // tellClosed is OnClose. It runs even if the namespace can't be entered, since
