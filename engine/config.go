@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"math"
 	"time"
+
+	"github.com/nsreactor/nsreactor/nsctx/resolver"
 )
 
 // SwitchPolicy says when a loop's thread changes its namespace.
@@ -105,6 +107,11 @@ type Config struct {
 	// IdleTimeout ends connections on which nothing moves for that long; 0 is
 	// never. Conn.SetIdleTimeout changes it for one.
 	IdleTimeout time.Duration
+	// DialTimeout is how long Dial tries to connect. Default: 10 s.
+	DialTimeout time.Duration
+	// Resolver looks up the names that are dialed. Default: a resolver.Resolver
+	// (package nsctx/resolver).
+	Resolver Resolver
 	// LingerTimeout is how long a closing connection waits for its peer to
 	// make progress: to take bytes, then to close its half. Default: 5 s.
 	LingerTimeout time.Duration
@@ -145,12 +152,16 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.Workers, 64)
 	setDefault(&c.WorkQueue, 1024)
 	setDefault(&c.WorkTimeout, 30*time.Second)
+	setDefault(&c.DialTimeout, 10*time.Second)
 	setDefault(&c.LingerTimeout, 5*time.Second)
 	setDefault(&c.DrainTimeout, 10*time.Second)
 	setDefault(&c.KeepAlive, 15*time.Second)
 	setDefault(&c.UserTimeout, 30*time.Second)
 	setDefault(&c.ParkTimeout, 100*time.Millisecond)
 	setDefault(&c.StallAfter, time.Second)
+	if c.Resolver == nil {
+		c.Resolver = resolver.New(resolver.Config{})
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -211,6 +222,7 @@ func (c Config) checkDurations() error {
 	}{
 		{"IdleTimeout", c.IdleTimeout, 0, longest},
 		{"WorkTimeout", c.WorkTimeout, 1, longest},
+		{"DialTimeout", c.DialTimeout, 1, longest},
 		{"LingerTimeout", c.LingerTimeout, 1, longest},
 		{"DrainTimeout", c.DrainTimeout, 1, longest},
 		{"KeepAlive", c.KeepAlive, math.MinInt64, maxKeepAlive},

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nsreactor/nsreactor/nsctx/resolver"
 )
 
 func TestZeroConfigIsTheDefaults(t *testing.T) {
@@ -17,9 +19,13 @@ func TestZeroConfigIsTheDefaults(t *testing.T) {
 		Loops: len(allowedCPUs()), Accept: AcceptSteered, Switch: SwitchOnChange,
 		Backlog: 4096, ReadChunk: 64 << 10, ReadBufferMax: 1 << 20, WriteHighWater: 64 << 10, WriteBufferMax: 64 << 20,
 		AcceptBudget: 64, TaskBudget: 256, Workers: 64, WorkQueue: 1024, WorkTimeout: 30 * time.Second,
+		DialTimeout: 10 * time.Second, Resolver: got.Resolver,
 		LingerTimeout: 5 * time.Second, DrainTimeout: 10 * time.Second, KeepAlive: 15 * time.Second,
 		UserTimeout: 30 * time.Second, ParkTimeout: 100 * time.Millisecond, StallAfter: time.Second,
 		Logger: slog.Default(),
+	}
+	if _, is := got.Resolver.(*resolver.Resolver); !is {
+		t.Errorf("the default resolver is a %T", got.Resolver)
 	}
 	if got != want {
 		t.Errorf("the defaults are %+v, documented are %+v", got, want)
@@ -35,6 +41,7 @@ func TestConfigKeepsWhatIsSet(t *testing.T) {
 	set := Config{
 		Loops: 1, Accept: AcceptSpread, Switch: SwitchAlways, CheckThread: true, Backlog: 1, MaxConns: 2, MaxConnsPerNamespace: 3,
 		ReadChunk: 4 << 10, ReadBufferMax: 4 << 10, WriteHighWater: 1, WriteBufferMax: 1, AcceptBudget: 1, TaskBudget: 1, Workers: 1, WorkQueue: 1, WorkTimeout: 1,
+		DialTimeout: 1, Resolver: mute{},
 		IdleTimeout: 1, LingerTimeout: 1, DrainTimeout: 1, KeepAlive: -1, UserTimeout: -1, ParkTimeout: 1, StallAfter: 1,
 		Logger: slog.New(slog.DiscardHandler),
 	}
@@ -71,7 +78,7 @@ func TestBadConfig(t *testing.T) {
 			var c Config
 			reflect.ValueOf(&c).Elem().Field(i).SetUint(math.MaxUint8)
 			bad = append(bad, c)
-		case reflect.Bool, reflect.Pointer:
+		case reflect.Bool, reflect.Pointer, reflect.Interface:
 		default:
 			t.Errorf("%s is of a kind, %v, that this test does not know", name, kind)
 		}

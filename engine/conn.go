@@ -60,9 +60,10 @@ type connLinks struct{ prev, next *Conn }
 type stage uint8
 
 const (
-	stageOpen    stage = iota
-	stageClosing       // Close was called: the output goes out, the input is thrown away
-	stageLinger        // our half is shut down: waiting for the peer's
+	stageOpen       stage = iota
+	stageConnecting       // dialed, and not yet open
+	stageClosing          // Close was called: the output goes out, the input is thrown away
+	stageLinger           // our half is shut down: waiting for the peer's
 	stageClosed
 )
 
@@ -87,15 +88,16 @@ const (
 // callback returns: copying costs more than a system call from about here.
 const directWrite = 8 << 10
 
-// Namespace is the namespace that the connection was accepted in. Any
+// Namespace is the namespace that the connection was accepted or dialed in. Any
 // goroutine may call it.
 func (c *Conn) Namespace() *Namespace { return c.ep.cell.ns }
 
-// RemoteAddr is the peer's address. Any goroutine may call it.
+// RemoteAddr is the peer's address. Any goroutine may call it; that of a
+// connection that was dialed by a name is known from OnOpen on.
 func (c *Conn) RemoteAddr() netip.AddrPort { return c.peer }
 
 // LocalAddr is the connection's own address, getsockname(2). It is the zero
-// AddrPort once the connection is closed.
+// AddrPort before a dialed connection is made, and once it is closed.
 func (c *Conn) LocalAddr() netip.AddrPort {
 	if c.fd < 0 {
 		return netip.AddrPort{}
@@ -117,8 +119,8 @@ func (c *Conn) Control(f func(fd int)) error {
 	return nil
 }
 
-// Port is the port that the handler was registered for. Any goroutine may call
-// it.
+// Port is the port that the handler was registered for, or that was dialed. Any
+// goroutine may call it.
 func (c *Conn) Port() int { return c.ep.svc.port }
 
 // Loop is the index of the connection's loop. Any goroutine may call it.
@@ -205,7 +207,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 // write is Write for what was asked for before a Close that may have been
 // asked for since.
 func (c *Conn) write(p []byte) (int, error) {
-	if c.stage != stageOpen || c.finWanted {
+	if c.stage > stageConnecting || c.finWanted {
 		return 0, ErrClosed
 	}
 	if c.special && c.extra.filter != nil {
@@ -228,7 +230,7 @@ func (c *Conn) put(p []byte) (int, error) {
 // unwritable is why nothing can be written.
 func (c *Conn) unwritable() error {
 	switch {
-	case c.stage != stageOpen:
+	case c.stage > stageConnecting:
 		return ErrClosed
 	case c.broken:
 		return c.failed
@@ -471,7 +473,7 @@ func (c *Conn) Fail(reason error) {
 func (c *Conn) CloseWith(reason error) { c.closeWith(ErrorHandler, "handler", reason) }
 
 func (c *Conn) closeWith(kind ErrorKind, op string, reason error) {
-	if c.open() && !c.broken && reason != nil {
+	if (c.open() || c.stage == stageConnecting) && !c.broken && reason != nil {
 		c.ep.cell.errors[kind].inc()
 		c.needExtras().reason = c.error(op, reason)
 	}

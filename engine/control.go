@@ -404,6 +404,9 @@ func (ct *control) letGo(ns *Namespace, confirmed bool) {
 		return
 	}
 	e := ct.eng
+	if r, ok := e.cfg.Resolver.(interface{ Forget(nsctx.ID) }); ok {
+		r.Forget(ns.id)
+	}
 	last := ns.stats()
 	e.mu.Lock()
 	e.gone.Add(&last)

@@ -66,6 +66,10 @@ func (l *loop) drainConn(c *Conn) {
 		return
 	}
 	c.drainTold = true
+	if c.stage == stageConnecting {
+		l.giveUp(c, ErrorDial, ErrDraining)
+		return
+	}
 	l.show(c.ep)
 	l.tell(c, onDrain)
 	l.settle(c)
@@ -86,7 +90,7 @@ func (l *loop) cutOff(c *cell) {
 func (l *loop) endDrains() {
 	left := l.drains[:0]
 	for _, c := range l.drains {
-		if c.conns != nil || c.listeners != nil || c.inside.load() > 0 || c.guests.len() > 0 {
+		if c.busy() {
 			left = append(left, c)
 			continue
 		}
@@ -99,6 +103,11 @@ func (l *loop) endDrains() {
 	}
 	clear(l.drains[len(left):])
 	l.drains = left
+}
+
+// busy reports whether something of the namespace is still used here.
+func (c *cell) busy() bool {
+	return c.conns != nil || c.listeners != nil || c.inside.load() > 0 || c.lookups.load() > 0 || c.guests.len() > 0
 }
 
 // evict takes the thread out of a namespace that is going away: it would keep

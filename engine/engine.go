@@ -24,6 +24,7 @@ type Engine struct {
 	loops   []*loop
 	control *control
 	pool    *pool
+	lookups *lookups
 	epoch   time.Time
 	sim     *simulation // nil but for handlertest
 
@@ -83,7 +84,7 @@ func New(cfg Config) (*Engine, error) {
 
 func (e *Engine) start() error {
 	cpus := allowedCPUs()
-	e.control = newControl(e)
+	e.control, e.lookups = newControl(e), newLookups(e)
 	for i := range e.cfg.Loops {
 		cpu := -1
 		if !e.cfg.Unpinned && len(cpus) > 0 {
@@ -320,6 +321,7 @@ func (e *Engine) shutdown(ctx context.Context) error {
 		e.awaitDrain(ctx, cleared, deadline)
 	}
 	stuck := e.stopLoops(ctx)
+	e.lookups.stop()
 	e.stopBackground()
 	stuck = errors.Join(stuck, e.stopWork())
 	e.control.stop()

@@ -6,7 +6,7 @@ func (l *loop) arm(c *Conn) {
 		return
 	}
 	due := int64(0)
-	for _, t := range [...]int64{c.deadline, c.timerAt, c.idleDue(), c.lingerDue()} {
+	for _, t := range [...]int64{c.deadline, c.timerDue(), c.idleDue(), c.lingerDue()} {
 		if t != 0 && (due == 0 || t < due) {
 			due = t
 		}
@@ -19,10 +19,19 @@ func (l *loop) arm(c *Conn) {
 	l.timers.set(&c.timer, due)
 }
 
+// timerDue is when OnTimer is to be called, which is never before OnOpen; 0 is
+// never.
+func (c *Conn) timerDue() int64 {
+	if c.stage == stageConnecting {
+		return 0
+	}
+	return c.timerAt
+}
+
 // idleDue is when the connection will have been idle for too long if nothing
 // moves; 0 is never.
 func (c *Conn) idleDue() int64 {
-	if c.idleAfter == 0 {
+	if c.idleAfter == 0 || c.stage == stageConnecting {
 		return 0
 	}
 	return later(c.moved, c.idleAfter)
@@ -31,7 +40,7 @@ func (c *Conn) idleDue() int64 {
 // lingerDue is when a closing connection will have made no progress for too
 // long; 0 if it is not closing.
 func (c *Conn) lingerDue() int64 {
-	if c.stage == stageOpen {
+	if c.stage <= stageConnecting {
 		return 0
 	}
 	return later(c.moved, int64(c.loop.eng.cfg.LingerTimeout))
@@ -70,7 +79,7 @@ func (l *loop) expire(c *Conn, now int64) {
 		l.expel(c, ErrorLinger, ErrLinger)
 	case is(c.idleDue()):
 		l.expel(c, ErrorIdle, ErrIdle)
-	case is(c.timerAt):
+	case is(c.timerDue()):
 		c.timerAt = 0
 		l.show(c.ep)
 		l.tell(c, onTimer)

@@ -11,6 +11,7 @@ type extras struct {
 	eofPassed bool  // the filter has passed the end on
 	flushDue  bool  // the filter has kept something back
 	reason    error // CloseWith's
+	dial      *dial // while it is connecting
 }
 
 type value struct{ key, value any }

@@ -231,7 +231,7 @@ func (c *Conn) endOutput() {
 	if c.finWanted {
 		return
 	}
-	if x := c.extra; x != nil && x.filter != nil && c.stage == stageOpen && !c.broken {
+	if x := c.extra; x != nil && x.filter != nil && c.stage <= stageConnecting && !c.broken {
 		c.loop.flushFilter(c)
 		c.loop.filter(c, func() error { return x.filter.CloseOutput(c.Wire()) })
 	}

@@ -13,7 +13,8 @@ package engine
 //
 // Embed [BaseHandler] and write only the callbacks that matter.
 type Handler interface {
-	// OnOpen is the first callback of every connection.
+	// OnOpen is the first callback of every connection: it has been accepted, or
+	// what was dialed is connected.
 	OnOpen(c *Conn)
 	// OnData says that bytes have arrived since it was last called, or that
 	// reading was resumed while some were left: Peek, Next and Discard give
@@ -33,11 +34,14 @@ type Handler interface {
 	// OnDrain says that the namespace or the engine is going away: finish,
 	// then Close. What is still open when the drain's time is up is reset.
 	OnDrain(c *Conn)
-	// OnClose is the last callback of every connection, called once. The
+	// OnClose is the last callback of every connection, called once; also the only
+	// one of a dialed connection that could not be made, or that was closed
+	// before it was. The
 	// error says what ended it, and the peer got a reset; nil is an orderly
 	// end, and an [ErrDetached] none at all. The connection's bytes
 	// and buffers are gone. If the error is an [ErrSwitch], the thread could
-	// not be brought into the connection's namespace and is at home.
+	// not be brought into the connection's namespace and is at home; so it may
+	// be if it is an [ErrDraining].
 	OnClose(c *Conn, err error)
 }
 

@@ -43,6 +43,7 @@ const (
 	taskCloseNow
 	taskAdopt
 	taskWork
+	taskDial
 )
 
 // post leaves a task. It reports whether the loop must be woken, and false for

@@ -50,13 +50,14 @@ type port struct {
 	eps     []*endpoint // one a loop
 }
 
-// service is a registered handler.
+// service is a registered handler, or the one of a dialed connection.
 type service struct {
 	network  string
 	port     int
 	handler  Handler
 	anywhere bool
-	bridge   *bridge // instead of a handler: connections go to its Accept
+	bridge   *bridge  // instead of a handler: connections go to its Accept
+	dial     dialSpec // of a dialed connection
 }
 
 // endpoint is a service in a namespace on a loop: all that an event needs to
@@ -70,7 +71,7 @@ type endpoint struct {
 	in, out  uint64
 
 	svc  *service
-	port *port
+	port *port // nil for a dialed connection
 }
 
 // countIn counts bytes read. Like countOut it is the loop's.
@@ -116,6 +117,7 @@ type cell struct {
 	open, listening    counter
 	inside             counter // works whose thread is, or will be, in it
 	accepted, rejected counter
+	dialed, lookups    counter // lookups are those under way
 	errors             [errorKinds]counter
 
 	guests guests
@@ -291,6 +293,8 @@ func (ns *Namespace) stats() NamespaceStats {
 		s.Rejected += c.rejected.load()
 		s.BytesIn += c.bytesIn.load() + c.guests.in.Load()
 		s.BytesOut += c.bytesOut.load() + c.guests.out.Load()
+		s.Dialed += c.dialed.load()
+		s.Holds.Lookups += int(c.lookups.load())
 		for k := range c.errors {
 			s.Errors[k] += c.errors[k].load()
 		}

@@ -27,6 +27,7 @@ type simulation struct {
 	thread nsctx.ThreadStats
 	refuse map[*Namespace]error // those that can't be entered
 	spaces int                  // how many namespaces were made
+	dialed simulatedDialer      // nil refuses
 	works  []*job               // that have a worker, as the pool sees it
 }
 
@@ -166,6 +167,26 @@ func (s *simulation) do(ns *Namespace, f func() error) error {
 		return err
 	}
 	return f()
+}
+
+// simulatedDialer plays the peers of what is dialed: it makes a simulated socket for a
+// network and an address, or a path, which is writable when it is connected. See
+// package simulate.
+type simulatedDialer = func(ns *Namespace, network string, peer netip.AddrPort, path string) (fd int, err error)
+
+// Dial has a function make the sockets that are dialed. Before, all are refused.
+func (s *simulation) Dial(d simulatedDialer) { s.dialed = d }
+
+// dialSocket is the loop's.
+func (s *simulation) dialSocket(ns *Namespace, network string, peer netip.AddrPort, host string) (fd int, err error) {
+	if s.dialed == nil {
+		return -1, errRefused
+	}
+	path := ""
+	if network == "unix" {
+		path = host
+	}
+	return s.dialed(ns, network, peer, path)
 }
 
 // Works is how many works wait for RunWork.

@@ -258,20 +258,26 @@ func keepAliveOptions(d time.Duration) []socketOption {
 }
 
 func setListenOptions(fd, family int, spec listenSpec) error {
-	options := []socketOption{
-		{unix.SOL_SOCKET, unix.SO_REUSEADDR, 1},
-		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
-	}
+	options := append(connectionOptions(spec.keepAlive, spec.timeout), socketOption{unix.SOL_SOCKET, unix.SO_REUSEADDR, 1})
 	if family == unix.AF_INET6 {
 		options = append(options, socketOption{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0})
 	}
 	if spec.share {
 		options = append(options, socketOption{unix.SOL_SOCKET, unix.SO_REUSEPORT, 1})
 	}
-	options = append(options, keepAliveOptions(spec.keepAlive)...)
-	if spec.timeout > 0 {
-		options = append(options, socketOption{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, milliseconds(spec.timeout)})
+	return setOptions(fd, options)
+}
+
+// connectionOptions are those of every connection, whoever makes it.
+func connectionOptions(keepAlive, timeout time.Duration) []socketOption {
+	options := append(keepAliveOptions(keepAlive), socketOption{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1})
+	if timeout > 0 {
+		options = append(options, socketOption{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, milliseconds(timeout)})
 	}
+	return options
+}
+
+func setOptions(fd int, options []socketOption) error {
 	for _, o := range options {
 		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {
 			return fmt.Errorf("option %d of level %d: %w", o.name, o.level, os.NewSyscallError("setsockopt", err))

@@ -94,6 +94,7 @@ type NamespaceStats struct {
 
 	Conns    int    // connections open now
 	Accepted uint64 // connections accepted
+	Dialed   uint64 // connections made by Dial
 	Rejected uint64 // connections closed at once because of a limit or a drain
 	BytesIn  uint64
 	BytesOut uint64
@@ -105,13 +106,14 @@ type NamespaceStats struct {
 
 // Totals adds up the counters of several namespaces.
 type Totals struct {
-	Accepted, Rejected, BytesIn, BytesOut uint64
-	Errors                                ErrorCounts
+	Accepted, Dialed, Rejected, BytesIn, BytesOut uint64
+	Errors                                        ErrorCounts
 }
 
 // Add adds a namespace's counters.
 func (t *Totals) Add(ns *NamespaceStats) {
 	t.Accepted += ns.Accepted
+	t.Dialed += ns.Dialed
 	t.Rejected += ns.Rejected
 	t.BytesIn += ns.BytesIn
 	t.BytesOut += ns.BytesOut
@@ -134,14 +136,15 @@ type ListenerStats struct {
 type Holds struct {
 	Handle      bool  // the namespace's own descriptor
 	Listeners   int   // listening sockets
-	Conns       int   // connections
+	Conns       int   // connections, also those that are being dialed
+	Lookups     int   // names being looked up in it
 	ParkedLoops []int // loops whose thread is in the namespace
 	Work        int   // works that wanted to be in it (Work.InNamespace) and have not returned
 }
 
 // Ours reports whether this process holds the namespace at all.
 func (h Holds) Ours() bool {
-	return h.Handle || h.Listeners > 0 || h.Conns > 0 || h.Work > 0 || len(h.ParkedLoops) > 0
+	return h.Handle || h.Listeners > 0 || h.Conns > 0 || h.Lookups > 0 || h.Work > 0 || len(h.ParkedLoops) > 0
 }
 
 // ErrorKind says what went wrong, for counting.
@@ -169,13 +172,17 @@ const (
 	ErrorWorkStuck                     // closed: its work did not return
 	ErrorHandler                       // ended by its handler: Conn.Fail, Conn.CloseWith
 	ErrorFilter                        // ended by its filter: what arrived, or was to be sent, was no good
+	ErrorDial                          // a connection could not be made
+	ErrorDialTimeout                   // a connection was not made in time
+	ErrorResolve                       // a name that was dialed could not be resolved
+	ErrorDialLimit                     // a Dial beyond a limit of connections
 	errorKinds
 )
 
 var errorKindNames = [errorKinds]string{
 	"accept", "accept_limit", "accept_memory", "accept_abort", "listen", "read", "write", "overflow",
 	"switch", "panic", "stray", "idle", "deadline", "linger", "drain", "register",
-	"busy", "work_stuck", "handler", "filter",
+	"busy", "work_stuck", "handler", "filter", "dial", "dial_timeout", "resolve", "dial_limit",
 }
 
 // String is the kind's name as metrics show it: "accept_limit".

@@ -197,6 +197,9 @@ func (l *loop) settle(c *Conn) {
 		return
 	}
 	l.watermarks(c)
+	if c.stage == stageConnecting {
+		return // what else there is waits for the connection
+	}
 	if c.finWanted && c.Unsent() == 0 && !l.sayFin(c) {
 		return
 	}
@@ -283,6 +286,10 @@ func (l *loop) unregister(c *Conn) {
 
 // serveAgain makes the callbacks that were put off.
 func (l *loop) serveAgain(c *Conn) {
+	if c.stage == stageConnecting {
+		l.startDial(c)
+		return
+	}
 	if c.stage != stageOpen || c.broken {
 		return
 	}
@@ -310,6 +317,10 @@ func (l *loop) tellLeftovers(c *Conn) {
 
 // shut starts an orderly close.
 func (l *loop) shut(c *Conn) {
+	if c.stage == stageConnecting {
+		l.shutDial(c)
+		return
+	}
 	if c.stage != stageOpen {
 		return
 	}
@@ -338,6 +349,9 @@ func (l *loop) destroy(c *Conn, err error) {
 	if c.stage == stageClosed {
 		return
 	}
+	if c.stage == stageConnecting {
+		l.endDial(c)
+	}
 	c.stage = stageClosed
 	l.unregister(c)
 	l.table.drop(c.token)
@@ -348,7 +362,7 @@ func (l *loop) destroy(c *Conn, err error) {
 	l.dropBuffers(c)
 	c.ep.publish()
 	switch {
-	case c.fd < 0: // detached
+	case c.fd < 0: // detached, or never connected
 	case err != nil:
 		setReset(c.fd) // an orderly end would tell the peer that it has everything
 	case c.ep.cell.draining:
@@ -378,7 +392,9 @@ func (l *loop) tellClosed(c *Conn, err error) {
 			l.guard(func() { l.filter(c, func() error { x.filter.Closed(c.Wire()); return nil }) })
 		}
 	}
-	if e := l.enter(c); e != nil {
+	if c.ep.cell.drained {
+		l.goHome() // the namespace may be waiting for this thread to be out of it
+	} else if e := l.enter(c); e != nil {
 		l.goHome()
 		if err == nil {
 			err = c.error("enter", e)

@@ -32,11 +32,18 @@ func (l *loop) runTask(t task) {
 		l.runWrite(t)
 		l.leave()
 		return
+	case taskDial:
+		l.runDial(t.conn)
+		return
 	}
 	c := t.conn
 	l.show(c.ep)
 	switch t.kind {
 	case taskWake:
+		if c.stage == stageConnecting {
+			c.extra.dial.woken = true // answered after OnOpen
+			return
+		}
 		c.asked.And(^askedWake)
 		l.tell(c, onWake)
 	case taskCall:
@@ -109,5 +116,7 @@ func (l *loop) refuse(t task) {
 		l.runCall(t.conn, t.call)
 	case taskWork:
 		t.work.drop(t.conn.error("work", ErrStopped))
+	case taskDial:
+		l.runDial(t.conn)
 	}
 }

@@ -49,11 +49,11 @@
 //	names                   the oldest first
 //	state, since, attached  "attaching", "serving" or "draining", and since when
 //	connections             open now
-//	accepted, rejected      connections so far
+//	accepted, dialed, rejected  connections so far
 //	bytes_in, bytes_out
 //	errors                  an object with a number for each kind: "accept_limit" …
 //	listeners               each with network, port, sockets, and error, "" if it serves
-//	holds                   ours, handle, listeners, connections, work, parked_loops (see engine.Holds)
+//	holds                   ours, handle, listeners, connections, work, lookups, parked_loops (see engine.Holds)
 //
 // /loops has loops, a list of which each has
 //

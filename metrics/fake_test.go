@@ -91,6 +91,7 @@ func (f *fake) count(name string, how func(*engine.NamespaceStats)) {
 func everything() *fake {
 	serving, draining, failed := tenant(0), tenant(1), tenant(2)
 	serving.Conns, serving.Accepted, serving.Rejected, serving.BytesIn, serving.BytesOut = 3, 10, 1, 4096, 8192
+	serving.Dialed = 4
 	serving.Errors[engine.ErrorRead] = 2
 	serving.Listeners = []engine.ListenerStats{{Network: "tcp", Port: 7, Sockets: 2}, {Network: "tcp", Port: 3260, Sockets: 2}}
 	serving.Holds = engine.Holds{Handle: true, Listeners: 4, Conns: 3, Work: 2, ParkedLoops: []int{0}}

@@ -16,12 +16,13 @@ var listedStates = [...]engine.State{engine.StateAttaching, engine.StateServing,
 
 // counters are the numbers of a namespace that only grow.
 type counters struct {
-	accepted, rejected, bytesIn, bytesOut uint64
-	errors                                engine.ErrorCounts
+	accepted, dialed, rejected, bytesIn, bytesOut uint64
+	errors                                        engine.ErrorCounts
 }
 
 func (c *counters) add(o *counters) {
 	c.accepted += o.accepted
+	c.dialed += o.dialed
 	c.rejected += o.rejected
 	c.bytesIn += o.bytesIn
 	c.bytesOut += o.bytesOut
@@ -34,6 +35,7 @@ func (c *counters) add(o *counters) {
 func (c *counters) since(before *counters) counters {
 	d := counters{
 		accepted: growth(before.accepted, c.accepted),
+		dialed:   growth(before.dialed, c.dialed),
 		rejected: growth(before.rejected, c.rejected),
 		bytesIn:  growth(before.bytesIn, c.bytesIn),
 		bytesOut: growth(before.bytesOut, c.bytesOut),
@@ -101,6 +103,7 @@ func gaugesOf(ns *engine.NamespaceStats, now time.Time) gauges {
 func countersOf(ns *engine.NamespaceStats) counters {
 	return counters{
 		accepted: ns.Accepted,
+		dialed:   ns.Dialed,
 		rejected: ns.Rejected,
 		bytesIn:  ns.BytesIn,
 		bytesOut: ns.BytesOut,

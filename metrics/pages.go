@@ -36,6 +36,7 @@ type namespaceView struct {
 	Attached    time.Time         `json:"attached"`
 	Connections int               `json:"connections"`
 	Accepted    uint64            `json:"accepted"`
+	Dialed      uint64            `json:"dialed"`
 	Rejected    uint64            `json:"rejected"`
 	BytesIn     uint64            `json:"bytes_in"`
 	BytesOut    uint64            `json:"bytes_out"`
@@ -57,6 +58,7 @@ type holdsView struct {
 	Listeners   int   `json:"listeners"`
 	Connections int   `json:"connections"`
 	Work        int   `json:"work"`
+	Lookups     int   `json:"lookups"`
 	ParkedLoops []int `json:"parked_loops"`
 }
 
@@ -186,6 +188,7 @@ func viewNamespace(ns *engine.NamespaceStats) namespaceView {
 		Attached:    ns.Attached,
 		Connections: ns.Conns,
 		Accepted:    ns.Accepted,
+		Dialed:      ns.Dialed,
 		Rejected:    ns.Rejected,
 		BytesIn:     ns.BytesIn,
 		BytesOut:    ns.BytesOut,
@@ -197,6 +200,7 @@ func viewNamespace(ns *engine.NamespaceStats) namespaceView {
 			Listeners:   ns.Holds.Listeners,
 			Connections: ns.Holds.Conns,
 			Work:        ns.Holds.Work,
+			Lookups:     ns.Holds.Lookups,
 			ParkedLoops: nonNil(ns.Holds.ParkedLoops),
 		},
 	}
