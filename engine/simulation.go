@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/netip"
@@ -29,6 +30,7 @@ type simulation struct {
 	spaces int                  // how many namespaces were made
 	dialed simulatedDialer      // nil refuses
 	works  []*job               // that have a worker, as the pool sees it
+	poison []byte               // what nobody sends
 }
 
 func newSimulation(cfg Config) (*simulation, error) {
@@ -37,7 +39,7 @@ func newSimulation(cfg Config) (*simulation, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &simulation{demux: newSimulatedDemux(), refuse: make(map[*Namespace]error)}
+	s := &simulation{demux: newSimulatedDemux(), refuse: make(map[*Namespace]error), poison: bytes.Repeat([]byte{0xDB}, 4<<10)}
 	s.now.Store(1) // a moment other than none
 	e := &Engine{
 		cfg: cfg, log: cfg.Logger, epoch: time.Now(), sim: s,
@@ -95,21 +97,34 @@ func (s *simulation) Accept(ns *Namespace, port, fd int, peer netip.AddrPort) er
 // Turn is one turn of the loop. What its callbacks were shown is overwritten when it
 // is over, so that a handler that has kept it finds other bytes.
 func (s *simulation) Turn() {
+	before := s.loop.stats.events.load()
 	s.loop.turn()
-	for _, b := range [...][]byte{s.loop.input, s.loop.output, s.loop.wire} {
-		for i := range b {
-			b[i] = 0xDB
-		}
+	if s.loop.stats.events.load() > before {
+		s.spoil()
 	}
 	s.loop.mail.sleeping.Store(true) // so that what other goroutines post is signalled
+}
+
+// spoil overwrites what callbacks may have been shown.
+func (s *simulation) spoil() {
+	for _, b := range [...][]byte{s.loop.input, s.loop.output, s.loop.wire} {
+		for len(b) > 0 {
+			b = b[copy(b, s.poison):]
+		}
+	}
 }
 
 // Signal has a value after another goroutine has posted something between two turns.
 func (s *simulation) Signal() <-chan struct{} { return s.demux.signal }
 
-// Due reports whether a turn would find something to do without more time passing.
+// Due reports whether a turn would find something to do without more time passing. If
+// not, the loop would now wait, and has published its counts.
 func (s *simulation) Due() bool {
-	return s.loop.timeout() == 0 || s.demux.ready()
+	if s.loop.timeout() == 0 || s.demux.ready() {
+		return true
+	}
+	s.loop.publish()
+	return false
 }
 
 // Next is in how much time the next timer is due.
@@ -127,10 +142,10 @@ func (s *simulation) clockAt(t time.Time) int64 {
 	return later(s.now.Load(), int64(time.Until(t)))
 }
 
-// Drain starts the end of a namespace, which has d for it.
-func (s *simulation) Drain(ns *Namespace, d time.Duration) {
+// Drain starts the end of a namespace, which has Config.DrainTimeout for it.
+func (s *simulation) Drain(ns *Namespace) {
 	ns.setState(StateDraining)
-	deadline := later(s.now.Load(), int64(d))
+	deadline := later(s.now.Load(), int64(s.eng.cfg.DrainTimeout))
 	s.loop.post(task{kind: taskLoop, run: func(l *loop) { l.drain(ns.cells[0], deadline) }})
 }
 
@@ -204,6 +219,9 @@ func (s *simulation) RunWork() {
 func (s *simulation) Finish() {
 	s.loop.stopping = true
 	s.loop.finish()
+	for len(s.works) > 0 {
+		s.RunWork() // its context has ended, and its result is dropped
+	}
 	close(s.loop.stopped)
 	s.eng.stopBackground()
 	close(s.eng.stopped)

@@ -168,7 +168,7 @@ func TestSimulatedNamespaces(t *testing.T) {
 		t.Errorf("ended with %v", ended)
 	}
 	s.Refuse(ns, nil)
-	s.Drain(ns, time.Minute)
+	s.Drain(ns)
 	s.settle()
 	s.Pass(time.Minute)
 	s.settle()
