@@ -31,6 +31,7 @@ type simulation struct {
 	dialed simulatedDialer      // nil refuses
 	works  []*job               // that have a worker, as the pool sees it
 	poison []byte               // what nobody sends
+	inputs [][]byte             // the loop's next scratches, in turn
 }
 
 func newSimulation(cfg Config) (*simulation, error) {
@@ -49,6 +50,9 @@ func newSimulation(cfg Config) (*simulation, error) {
 	e.control, e.pool = newControl(e), newPool(e)
 	s.eng, s.loop = e, makeLoop(e, 0, -1, s.demux)
 	e.loops = []*loop{s.loop}
+	for range 4 {
+		s.inputs = append(s.inputs, make([]byte, cfg.ReadChunk))
+	}
 	return s, nil
 }
 
@@ -94,23 +98,26 @@ func (s *simulation) Accept(ns *Namespace, port, fd int, peer netip.AddrPort) er
 	return &Error{Op: "accept", Namespace: ns.Name(), Err: fmt.Errorf("%w: nothing listens on port %d", ErrBadHandle, port)}
 }
 
-// Turn is one turn of the loop. What its callbacks were shown is overwritten when it
-// is over, so that a handler that has kept it finds other bytes.
+// Turn is one turn of the loop.
 func (s *simulation) Turn() {
-	before := s.loop.stats.events.load()
 	s.loop.turn()
-	if s.loop.stats.events.load() > before {
-		s.spoil()
-	}
 	s.loop.mail.sleeping.Store(true) // so that what other goroutines post is signalled
 }
 
-// spoil overwrites what callbacks may have been shown.
-func (s *simulation) spoil() {
-	for _, b := range [...][]byte{s.loop.input, s.loop.output, s.loop.wire} {
-		for len(b) > 0 {
+// Spoil overwrites what callbacks were shown in a turn that has read so many bytes, and
+// has the loop use other memory next, so that a handler that has kept some finds out.
+func (s *simulation) Spoil(read int) {
+	l := s.loop
+	shown := min(carryMax+read, s.eng.cfg.ReadChunk)
+	for _, b := range [...][]byte{l.input, l.wire} {
+		for b = b[:min(shown, len(b))]; len(b) > 0; {
 			b = b[copy(b, s.poison):]
 		}
+	}
+	if l.lent == nil {
+		s.inputs = append(s.inputs[1:], l.input)
+		l.input = s.inputs[0]
+		l.renewScratch()
 	}
 }
 

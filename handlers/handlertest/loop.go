@@ -2,7 +2,6 @@ package handlertest
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -27,7 +26,8 @@ type Loop struct {
 	panics   bool
 	holdWork bool
 
-	moved   int  // bytes read and written on all connections
+	moved   int // bytes read and written on all connections
+	over    bool
 	held    int  // Togethers under way
 	turning bool // a callback of this loop is above us on the stack
 	bubble  bool // in a testing/synctest bubble
@@ -63,14 +63,13 @@ func New(t testing.TB, h engine.Handler, opts ...Option) *Loop {
 		l.spaces = append(l.spaces, ns)
 		sim.Handle(ns, Port, l.referee, how...)
 	}
-	t.Cleanup(l.finish)
+	t.Cleanup(l.end)
 	return l
 }
 
 // testLogger writes what an operator should worry about to the test's output.
 func testLogger(t testing.TB) *slog.Logger {
-	var w io.Writer = t.Output()
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
 
 // inBubble reports whether the test runs in a bubble of testing/synctest, which is
@@ -185,7 +184,11 @@ func (l *Loop) Run() {
 func (l *Loop) turn() {
 	l.turning = true
 	defer func() { l.turning = false }()
+	before := l.moved
 	l.sim.Turn()
+	if read := l.moved - before; read > 0 {
+		l.sim.Spoil(read) // what was written is in it, and does no harm
+	}
 }
 
 // keepTime waits, in a bubble, for what the handler does on goroutines of its own, and
@@ -302,11 +305,13 @@ func (l *Loop) Drain(names ...string) {
 // OnClose runs there. With nil it is possible again.
 func (l *Loop) Refuse(name string, reason error) { l.sim.Refuse(l.Namespace(name), reason) }
 
-// finish ends the loop, and says what the handler has not.
-func (l *Loop) finish() {
+// end ends the loop, once, and says what the handler has done wrong.
+func (l *Loop) end() {
 	l.t.Helper()
-	for l.turning = false; l.sim.Works() > 0 && l.holdWork; l.sim.RunWork() {
+	if l.over {
+		return
 	}
+	l.over = true
 	l.sim.Finish()
 	for _, c := range l.clients {
 		if life := l.referee.lives[c.peer]; life.opened && !life.closed {

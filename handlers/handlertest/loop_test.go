@@ -240,18 +240,18 @@ func TestBubbleHasOneClock(t *testing.T) {
 }
 
 func TestUntilWaitsForOtherGoroutines(t *testing.T) {
-	go_ := make(chan struct{})
+	begin := make(chan struct{})
 	lp := New(t, hooks{data: func(c *engine.Conn) {
 		c.Discard(c.Buffered())
 		go func() {
-			<-go_
+			<-begin
 			c.AsyncWrite([]byte("done"), nil)
 		}()
 	}})
 	c := lp.Connect()
 	c.Send("x")
 	c.Expect("")
-	close(go_)
+	close(begin)
 	lp.Until("the reply", func() bool { return len(c.Received()) > 0 })
 	c.Expect("done")
 }

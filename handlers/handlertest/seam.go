@@ -16,6 +16,7 @@ type simulation interface {
 	Handle(ns *engine.Namespace, port int, h engine.Handler, options ...engine.HandleOption)
 	Accept(ns *engine.Namespace, port, fd int, peer netip.AddrPort) error
 	Turn()
+	Spoil(read int)
 	Due() bool
 	Signal() <-chan struct{}
 	Next() (d time.Duration, armed bool)
