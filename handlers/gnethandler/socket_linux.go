@@ -1,0 +1,114 @@
+package gnethandler
+
+import (
+	"net"
+	"sync"
+	"time"
+
+	gnetsocket "github.com/panjf2000/gnet/v2/pkg/socket"
+
+	"github.com/nsreactor/nsreactor/engine"
+)
+
+// socket is a connection's descriptor, which gnet lets any goroutine use. The
+// lock is what makes that safe: the engine closes a descriptor after OnClose,
+// which takes it away here, so that whoever holds the lock and finds it does
+// not meet another connection's under the same number.
+type socket struct {
+	mu    sync.Mutex
+	fd    int
+	gone  bool
+	reset bool // SetLinger(0)
+}
+
+// remember takes the descriptor down. The engine's word is not to keep it, but
+// forget comes before the engine closes it.
+func (s *socket) remember(ec *engine.Conn) {
+	// It fails on a closed connection only, and this one is being opened.
+	_ = ec.Control(func(fd int) { s.fd = fd })
+}
+
+func (s *socket) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gone = true
+}
+
+func (s *socket) resets() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reset
+}
+
+// use calls f with the descriptor while it is the connection's.
+func (c *conn) use(f func(fd int) error) error {
+	c.socket.mu.Lock()
+	defer c.socket.mu.Unlock()
+	if c.socket.gone {
+		return net.ErrClosed
+	}
+	return f(c.socket.fd)
+}
+
+// Fd is the descriptor; -1 after OnClose. It must be neither read, written nor
+// closed, and is another's when the connection is closed.
+func (c *conn) Fd() int {
+	n := -1
+	_ = c.use(func(fd int) error { n = fd; return nil })
+	return n
+}
+
+// Dup wraps fcntl(2), F_DUPFD_CLOEXEC. The caller closes the copy, and until
+// then it keeps the connection and its namespace.
+func (c *conn) Dup() (int, error) {
+	dup := -1
+	err := c.use(func(fd int) (err error) { dup, err = gnetsocket.Dup(fd); return err })
+	return dup, err
+}
+
+// SetReadBuffer wraps setsockopt(2), SO_RCVBUF.
+func (c *conn) SetReadBuffer(size int) error {
+	return c.use(func(fd int) error { return gnetsocket.SetRecvBuffer(fd, size) })
+}
+
+// SetWriteBuffer wraps setsockopt(2), SO_SNDBUF.
+func (c *conn) SetWriteBuffer(size int) error {
+	return c.use(func(fd int) error { return gnetsocket.SetSendBuffer(fd, size) })
+}
+
+// SetLinger wraps setsockopt(2), SO_LINGER. With 0 the connection is closed by
+// a reset, as on gnet.
+func (c *conn) SetLinger(secs int) error {
+	return c.use(func(fd int) error {
+		err := gnetsocket.SetLinger(fd, secs)
+		if err == nil {
+			c.socket.reset = secs == 0
+		}
+		return err
+	})
+}
+
+// SetKeepAlivePeriod wraps setsockopt(2), SO_KEEPALIVE and TCP_KEEPIDLE: five
+// probes, each a fifth of d after the other.
+func (c *conn) SetKeepAlivePeriod(d time.Duration) error {
+	return c.use(func(fd int) error { return gnetsocket.SetKeepAlivePeriod(fd, seconds(d)) })
+}
+
+// SetKeepAlive wraps setsockopt(2), SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL
+// and TCP_KEEPCNT.
+func (c *conn) SetKeepAlive(enabled bool, idle, intvl time.Duration, cnt int) error {
+	return c.use(func(fd int) error {
+		return gnetsocket.SetKeepAlive(fd, enabled, seconds(idle), seconds(intvl), cnt)
+	})
+}
+
+// SetNoDelay wraps setsockopt(2), TCP_NODELAY, which the engine has set.
+func (c *conn) SetNoDelay(noDelay bool) error {
+	value := 0
+	if noDelay {
+		value = 1
+	}
+	return c.use(func(fd int) error { return gnetsocket.SetNoDelay(fd, value) })
+}
+
+func seconds(d time.Duration) int { return int(d / time.Second) }
