@@ -326,7 +326,7 @@ func TestBridgeWithoutDescriptors(t *testing.T) {
 	s, ln := listenHome(t, Config{})
 	c := s.dial()
 	awaitUntil(t, "it waits for Accept", func() bool { return s.stats().Conns == 1 })
-	giveBack := exhaust(t)
+	giveBack := exhaust(t, 0)
 	got := make(chan net.Conn, 1)
 	go func() {
 		server, _ := ln.Accept()
@@ -342,14 +342,14 @@ func TestBridgeWithoutDescriptors(t *testing.T) {
 	}
 }
 
-// exhaust takes all descriptors that there are, until the function it returns is
-// called.
-func exhaust(t *testing.T) (giveBack func()) {
+// exhaust takes all descriptors that there are but a few, until the function it
+// returns is called.
+func exhaust(t *testing.T, but int) (giveBack func()) {
 	t.Helper()
 	var before unix.Rlimit
 	unitMust(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &before))
 	low := before
-	low.Cur = uint64(slices.Max(slices.Collect(keys(openDescriptors(t)))) + 1)
+	low.Cur = uint64(slices.Max(slices.Collect(keys(openDescriptors(t)))) + 1 + but)
 	var taken []int
 	unitMust(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &low))
 	for {
@@ -358,6 +358,10 @@ func exhaust(t *testing.T) (giveBack func()) {
 			break
 		}
 		taken = append(taken, fd)
+	}
+	for range but {
+		_ = unix.Close(taken[0])
+		taken = taken[1:]
 	}
 	giveBack = sync.OnceFunc(func() {
 		for _, fd := range taken {
@@ -568,31 +572,39 @@ func (plain) Output(w *Wire, p []byte) error { _, err := w.Write(p); return err 
 func (plain) CloseOutput(*Wire) error        { return nil }
 func (plain) Closed(*Wire)                   {}
 
-// Without descriptors the connection stays on its loop, whose reads must not block:
-// the two descriptors share that flag.
+// Without descriptors, of which Detach takes two, the connection stays on its loop,
+// whose reads must not block: all descriptors of a socket share that flag.
 func TestDetachWithoutDescriptors(t *testing.T) {
-	failed := make(chan error, 1)
-	var giveBack func()
-	s := startServer(t, Config{}, hooks{data: func(c *Conn) {
-		if b, _ := c.Next(c.Buffered()); string(b) == "detach" {
-			giveBack = exhaust(t)
-			_, err := c.Detach()
-			giveBack()
-			failed <- err
-			return
+	for spare := range 2 {
+		failed := make(chan error, 1)
+		var giveBack func()
+		s := startServer(t, Config{}, hooks{data: func(c *Conn) {
+			if b, _ := c.Next(c.Buffered()); string(b) == "detach" {
+				giveBack = exhaust(t, spare)
+				_, err := c.Detach()
+				giveBack()
+				failed <- err
+				return
+			}
+			_, _ = c.Write([]byte("still here"))
+		}})
+		c := s.dial()
+		c.send([]byte("detach"))
+		if err := await(t, failed, "Detach"); !errors.Is(err, ErrDescriptors) {
+			t.Errorf("Detach says %v", err)
 		}
-		_, _ = c.Write([]byte("still here"))
-	}})
-	c := s.dial()
-	c.send([]byte("detach"))
-	if err := await(t, failed, "Detach"); !errors.Is(err, ErrDescriptors) {
-		t.Errorf("Detach says %v", err)
+		s.onLoop(0, func(l *loop) {
+			for _, conn := range l.connsOf(s.home.cells[0]) {
+				if flags, err := unix.FcntlInt(uintptr(conn.fd), unix.F_GETFL, 0); err != nil || flags&unix.O_NONBLOCK == 0 {
+					t.Errorf("the socket blocks: flags %#x, %v", flags, err)
+				}
+			}
+		})
+		c.send([]byte("x"))
+		if got := c.recv(10); string(got) != "still here" {
+			t.Errorf("received %q", got)
+		}
 	}
-	c.send([]byte("x"))
-	if got := c.recv(10); string(got) != "still here" {
-		t.Errorf("received %q", got)
-	}
-	s.mustBeQuiet(0, "the connection is idle")
 }
 
 // A detached connection is drained as those of a bridge are.
