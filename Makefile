@@ -15,7 +15,7 @@ COUNT    ?= 6
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 # The modules of the repository, the main one first.
-MODULES := $(patsubst ./%go.mod,./%,$(wildcard ./go.mod ./bench/go.mod ./tools/go.mod))
+MODULES := $(patsubst ./%go.mod,./%,$(wildcard ./go.mod ./bench/go.mod ./tools/go.mod ./examples/grpc/go.mod))
 
 # Tools run at the versions of tools/go.mod.
 tool = go tool -modfile=$(CURDIR)/tools/go.mod
@@ -50,7 +50,7 @@ bench: ## Go benchmarks, COUNT=6 times, into out/ for benchstat
 
 .PHONY: ci
 ci: ## what .ci/run and the workflow run: all of these in turn, with the time of each
-	@for stage in tools lint lint-rules cross test fuzz-smoke check-bench; do \
+	@for stage in tools lint lint-rules cross test fuzz-smoke check-grpc check-bench; do \
 		printf '\n== %s\n' "$$stage"; start=$$SECONDS; \
 		$(MAKE) "$$stage" || { echo "== $$stage failed after $$((SECONDS - start)) s"; exit 1; }; \
 		took+="$$(printf '%6d s  %s' $$((SECONDS - start)) "$$stage")"$$'\n'; \
@@ -90,6 +90,10 @@ fuzz-smoke: ## every fuzz target for a thousand inputs
 .PHONY: check-bench
 check-bench: ## test the benchmark module: each command in its short form, and the structural figures
 	cd bench && go vet ./... && go test -count=1 ./...
+
+.PHONY: check-grpc
+check-grpc: bin/noskip ## test the gRPC example, a module of its own
+	@cd examples/grpc && $(CURDIR)/bin/noskip -race -count=1 ./...
 
 ##@ Now and then
 
