@@ -112,6 +112,9 @@ func (e *Engine) prepareDial(ns *Namespace, network, address string, h Handler, 
 	for _, o := range options {
 		o(svc)
 	}
+	if e.sim != nil {
+		svc.handler = e.sim.watch(h)
+	}
 	if svc.dial.in != nil {
 		ns = svc.dial.in
 	}

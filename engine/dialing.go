@@ -186,7 +186,7 @@ func (l *loop) dialSocket(ep *endpoint, peer netip.AddrPort) (fd int, err error)
 	svc, cfg := ep.svc, &l.eng.cfg
 	switch {
 	case l.eng.sim != nil:
-		return l.eng.sim.dialSocket(ep.cell.ns, svc.network, peer, svc.dial.host)
+		return l.eng.sim.dialSocket(ep, peer)
 	case svc.network == "unix":
 		return dialUnix(svc.dial.host)
 	}

@@ -28,7 +28,7 @@ type simulation struct {
 	thread nsctx.ThreadStats
 	refuse map[*Namespace]error // those that can't be entered
 	spaces int                  // how many namespaces were made
-	dialed simulatedDialer      // nil refuses
+	dialer simulatedDialer      // nil refuses
 	works  []*job               // that have a worker, as the pool sees it
 	poison []byte               // what nobody sends
 	inputs [][]byte             // the loop's next scratches, in turn
@@ -191,24 +191,35 @@ func (s *simulation) do(ns *Namespace, f func() error) error {
 	return f()
 }
 
-// simulatedDialer plays the peers of what is dialed: it makes a simulated socket for a
-// network and an address, or a path, which is writable when it is connected. See
-// package simulate.
-type simulatedDialer = func(ns *Namespace, network string, peer netip.AddrPort, path string) (fd int, err error)
+// simulatedDialer plays the peers of what is dialed. For each dial it watches the handler;
+// for each of the dial's attempts it makes a simulated socket, which is writable when it is
+// connected. See package simulate.
+type simulatedDialer interface {
+	Watch(h Handler) (watched Handler)
+	// DialSocket is given what Watch returned, a network, and an address or a path.
+	DialSocket(watched Handler, ns *Namespace, network string, peer netip.AddrPort, path string) (fd int, err error)
+}
 
-// Dial has a function make the sockets that are dialed. Before, all are refused.
-func (s *simulation) Dial(d simulatedDialer) { s.dialed = d }
+// Dialer has something make the sockets that are dialed. Before, all are refused.
+func (s *simulation) Dialer(d any) { s.dialer = d.(simulatedDialer) }
+
+func (s *simulation) watch(h Handler) Handler {
+	if s.dialer == nil || h == nil {
+		return h
+	}
+	return s.dialer.Watch(h)
+}
 
 // dialSocket is the loop's.
-func (s *simulation) dialSocket(ns *Namespace, network string, peer netip.AddrPort, host string) (fd int, err error) {
-	if s.dialed == nil {
+func (s *simulation) dialSocket(ep *endpoint, peer netip.AddrPort) (fd int, err error) {
+	if s.dialer == nil {
 		return -1, errRefused
 	}
 	path := ""
-	if network == "unix" {
-		path = host
+	if ep.svc.network == "unix" {
+		path = ep.svc.dial.host
 	}
-	return s.dialed(ns, network, peer, path)
+	return s.dialer.DialSocket(ep.handler, ep.cell.ns, ep.svc.network, peer, path)
 }
 
 // Works is how many works wait for RunWork.

@@ -8,7 +8,8 @@ import (
 	"github.com/nsreactor/nsreactor/engine"
 )
 
-// Conn is a connection from its other side: the client that talks to the handler.
+// Conn is a connection from its other side: the client that talks to the handler or, if
+// the handler has dialed it ([Loop.Dialed]), what it talks to.
 type Conn struct {
 	loop   *Loop
 	peer   netip.AddrPort
@@ -18,6 +19,9 @@ type Conn struct {
 
 	ended bool
 	err   error
+
+	to   Dial  // what was dialed
+	life *life // of the handler that dialed
 }
 
 // Addr is the client's address.

@@ -10,6 +10,13 @@ func (c *Conn) Reset() {
 	c.loop.Run()
 }
 
+// Refuse fails a Dial that is waiting: with ECONNREFUSED, say.
+func (c *Conn) Refuse(e syscall.Errno) {
+	c.loop.t.Helper()
+	c.sock.die(e)
+	c.loop.Run()
+}
+
 // FailRead has the loop's next read of the connection fail, with ETIMEDOUT, say, as
 // when keepalive has given the client up.
 func (c *Conn) FailRead(e syscall.Errno) {

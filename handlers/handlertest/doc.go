@@ -21,6 +21,9 @@
 // client doesn't take stays with the handler's connection. What several clients do within
 // [Loop.Together] the loop finds in one batch.
 //
+// What the handler dials is accepted at once, or answered as [Loop.OnDial] says; [Loop.Dialed]
+// has the other side of it, which is a [Conn] like a client's.
+//
 // # Time
 //
 // The loop's clock stands still but for [Loop.Advance], which fires timers, deadlines and

@@ -23,6 +23,8 @@ type Loop struct {
 	referee  *referee
 	spaces   []*engine.Namespace
 	clients  []*Conn
+	dialed   []*Conn
+	answer   func(Dial) error
 	panics   bool
 	holdWork bool
 
@@ -48,11 +50,15 @@ func New(t testing.TB, h engine.Handler, opts ...Option) *Loop {
 	if o.config.Logger == nil {
 		o.config.Logger = testLogger(t)
 	}
+	if o.config.Resolver == nil {
+		o.config.Resolver = noResolver{}
+	}
 	sim, err := newSimulation(o.config)
 	if err != nil {
 		t.Fatalf("handlertest: %v", err)
 	}
 	l := &Loop{t: t, sim: sim, panics: o.panics, holdWork: o.holdWork, bubble: inBubble(), began: time.Now()}
+	sim.Dialer(dialer{l})
 	l.referee = &referee{Handler: h, loop: l, lives: make(map[netip.AddrPort]*life)}
 	var how []engine.HandleOption
 	if o.anywhere {
@@ -316,6 +322,11 @@ func (l *Loop) end() {
 	for _, c := range l.clients {
 		if life := l.referee.lives[c.peer]; life.opened && !life.closed {
 			l.t.Errorf("handlertest: %v: OnClose was not called", c.peer)
+		}
+	}
+	for _, c := range l.dialed {
+		if life := c.life; life.opened && !life.closed {
+			l.t.Errorf("handlertest: dialed %v: OnClose was not called", c.to)
 		}
 	}
 	for _, kept := range l.sim.Kept() {

@@ -18,7 +18,7 @@ const Port = 7000
 
 // WithConfig is the engine's configuration, of which Loops is always 1 and what is
 // about threads, CPUs and listening sockets does nothing. Without a Logger, warnings
-// and errors go to the test's output.
+// and errors go to the test's output; without a Resolver no name can be dialed.
 func WithConfig(cfg engine.Config) Option { return func(o *options) { o.config = cfg } }
 
 // Namespaces has the handler served in namespaces with these names, instead of in

@@ -23,6 +23,7 @@ type simulation interface {
 	Pass(d time.Duration)
 	Drain(ns *engine.Namespace)
 	Refuse(ns *engine.Namespace, err error)
+	Dialer(d any)
 	Works() int
 	RunWork()
 	Finish()

@@ -16,6 +16,7 @@ type socket struct {
 	local netip.AddrPort
 	moved *int // bytes read and written, of all sockets
 
+	connecting          bool     // the loop has dialed, and nobody has answered yet
 	in                  [][]byte // pieces that have arrived; a read takes of one only
 	eof                 bool     // the peer has shut down its half
 	gone                bool     // the peer has closed: what is sent now is answered with a reset
@@ -91,7 +92,7 @@ func take(e *syscall.Errno) syscall.Errno {
 // die is a reset that arrives.
 func (s *socket) die(e syscall.Errno) {
 	if !s.dead && !s.closed {
-		s.dead, s.pending = true, e
+		s.dead, s.connecting, s.pending = true, false, e
 	}
 }
 
@@ -126,6 +127,9 @@ func (s *socket) LocalAddr() (netip.AddrPort, error) { return s.local, nil }
 
 // Ready is level-triggered, as tcp_poll of the kernel says it.
 func (s *socket) Ready() (r simulate.Readiness) {
+	if s.connecting {
+		return 0
+	}
 	if len(s.in) > 0 || s.eof || s.dead || s.failRead != 0 {
 		r |= simulate.Readable
 	}
