@@ -90,10 +90,13 @@ type works struct {
 	open    int    // how many
 	ordered []*job // those of them whose order matters, the earliest first
 	close   bool   // Close when there are none
+	telling bool   // Done is called: a Close that comes now is to wait
 }
 
-// finishing reports whether a Close waits for work.
-func (c *Conn) finishing() bool { return c.extra != nil && c.extra.work.close }
+// finishing reports whether a Close waits for work, whose Done may still write.
+func (c *Conn) finishing() bool {
+	return c.extra != nil && (c.extra.work.close || c.extra.work.telling)
+}
 
 // job is a work on its way.
 type job struct {
@@ -169,6 +172,7 @@ func (l *loop) finishWork(j *job) {
 	w := &c.extra.work
 	w.open--
 	j.ready = true
+	w.telling = true
 	if !j.InOrder {
 		l.guard(func() { l.deliver(j) })
 	}
@@ -178,6 +182,7 @@ func (l *loop) finishWork(j *job) {
 		w.ordered = w.ordered[1:]
 		l.guard(func() { l.deliver(first) })
 	}
+	w.telling = false
 	if c.stage == stageClosed {
 		return
 	}

@@ -125,6 +125,24 @@ func TestCloseWaitsForWork(t *testing.T) {
 	}
 }
 
+// A Close that comes after work was done and before the loop heard of it waits
+// too: its answer was refused.
+func TestCloseBehindWorkDone(t *testing.T) {
+	var s *testServer
+	s = startServer(t, Config{}, worker(func(c *Conn, b byte) {
+		unitMust(t, c.Go(Work{Run: func(context.Context) error { return nil }, Done: reply(b)}))
+		for s.loops[0].mail.empty() {
+			runtime.Gosched()
+		}
+		c.Close()
+	}))
+	c := s.dial()
+	c.send([]byte("a"))
+	if got := string(c.recvAll()); got != "a" {
+		t.Errorf("got %q", got)
+	}
+}
+
 // Work that panics, or ends its goroutine, costs its connection and nothing else.
 func TestWorkThatPanics(t *testing.T) {
 	for name, run := range map[string]func(context.Context) error{
