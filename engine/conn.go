@@ -76,6 +76,7 @@ const (
 	pausedByOutput             // unsent bytes are above the high-water mark
 	pausedByInput              // unread bytes are at their limit
 	pausedByWork               // too much work waits, or a Close waits for work
+	pausedByOuter              // Hold
 )
 
 const (
@@ -210,10 +211,23 @@ func (c *Conn) write(p []byte) (int, error) {
 	if c.stage > stageConnecting || c.finWanted {
 		return 0, ErrClosed
 	}
-	if c.special && c.extra.filter != nil {
-		return c.output(c.extra.filter, p)
+	if c.special {
+		return c.writeSpecial(p)
 	}
 	return c.put(p)
+}
+
+// writeSpecial is write for a connection with a filter or a tap.
+func (c *Conn) writeSpecial(p []byte) (n int, err error) {
+	if f := c.extra.filter; f != nil {
+		n, err = c.output(f, p)
+	} else {
+		n, err = c.put(p)
+	}
+	if err == nil {
+		c.tapped(Outbound, p)
+	}
+	return n, err
 }
 
 // put sends p, or queues it, past any filter.
@@ -324,6 +338,9 @@ func (c *Conn) fail(err error) { c.failed, c.broken = err, true }
 func (c *Conn) sent(n int) {
 	if n > 0 {
 		c.loop.countOut(c.ep, n)
+		if c.special {
+			c.extra.traffic.out += uint64(n)
+		}
 		c.moved = c.loop.now
 	}
 }
@@ -353,17 +370,7 @@ func (c *Conn) Pause() {
 
 // Resume ends a Pause. If bytes were left unread, OnData is called for them
 // within the same or the next turn of the loop.
-func (c *Conn) Resume() {
-	if c.pause&pausedByUser == 0 {
-		return
-	}
-	c.pause &^= pausedByUser
-	if c.hasNews() {
-		c.wantData = true
-		c.loop.runAgain(c)
-	}
-	c.loop.markDirty(c)
-}
+func (c *Conn) Resume() { c.unpause(pausedByUser) }
 
 // SetDeadline ends the connection at t, with [ErrDeadline], whatever it is
 // doing. The zero time takes the deadline away. It is kept to the millisecond.

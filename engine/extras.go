@@ -12,6 +12,9 @@ type extras struct {
 	flushDue  bool  // the filter has kept something back
 	reason    error // CloseWith's
 	dial      *dial // while it is connecting
+	traffic   traffic
+	tap       func(*Conn, Direction, []byte)
+	alarms    []*Timer // that are armed
 }
 
 type value struct{ key, value any }
@@ -28,7 +31,7 @@ func (c *Conn) needExtras() *extras {
 // have to look at the extras.
 func (c *Conn) mark() {
 	x := c.extra
-	c.special = x.filter != nil || x.into.done != nil
+	c.special = x.filter != nil || x.into.done != nil || x.tap != nil || x.traffic.wanted
 }
 
 // SetValue keeps something with the connection under a key, as a handler that

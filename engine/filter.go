@@ -67,6 +67,8 @@ func (w *Wire) Filled(n int) {
 	c := (*Conn)(w)
 	c.buf.in.fill(n)
 	if n > 0 {
+		arrived := c.buf.in.bytes()
+		c.tapped(Inbound, arrived[len(arrived)-n:])
 		c.tellSoon()
 	}
 }
@@ -167,7 +169,7 @@ func (l *loop) serveFiltered(c *Conn, f Filter) {
 	switch {
 	case n > 0:
 		c.moved = l.now
-		l.countIn(c.ep, n)
+		l.received(c, n)
 		l.filter(c, func() error { return f.Input(c.Wire(), l.wire[:n]) })
 	case e == 0:
 		c.eof = true

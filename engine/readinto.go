@@ -60,10 +60,12 @@ func (l *loop) serveInto(c *Conn) {
 	switch {
 	case n > 0:
 		c.moved = l.now
-		l.countIn(c.ep, n)
+		l.received(c, n)
 		taken := min(n, len(rest))
 		c.extra.into.rest = c.extra.into.rest[taken:]
 		c.buf.in.fill(n - taken)
+		c.tapped(Inbound, rest[:taken])
+		c.tapped(Inbound, beyond[:n-taken])
 		l.tellData(c)
 	case e == 0:
 		c.eof = true

@@ -81,7 +81,10 @@ func (l *loop) serveReadable(c *Conn) {
 	case n > 0:
 		in.fill(n)
 		c.moved = l.now
-		l.countIn(c.ep, n)
+		l.received(c, n)
+		if c.special {
+			c.tapped(Inbound, room[:n])
+		}
 		l.tell(c, onData)
 		if c.special {
 			l.tellFilled(c)
@@ -115,7 +118,7 @@ func (l *loop) throwAway(c *Conn) {
 	n, e := readSocket(c.fd, l.input)
 	switch {
 	case n > 0:
-		l.countIn(c.ep, n)
+		l.received(c, n)
 	case e == 0:
 		c.eof = true
 	case !notReady(e):
@@ -356,6 +359,7 @@ func (l *loop) destroy(c *Conn, err error) {
 	l.unregister(c)
 	l.table.drop(c.token)
 	l.timers.remove(&c.timer)
+	l.dropAlarms(c)
 	c.ep.cell.remove(c)
 	l.stats.conns.dec()
 	l.load.Add(-1)
