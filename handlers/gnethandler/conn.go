@@ -4,10 +4,8 @@ import (
 	"net"
 	"net/netip"
 	"sync/atomic"
-	"time"
 
 	"github.com/panjf2000/gnet/v2"
-	gneterrors "github.com/panjf2000/gnet/v2/pkg/errors"
 
 	"github.com/nsreactor/nsreactor/engine"
 )
@@ -15,6 +13,8 @@ import (
 // conn is an engine's connection as a gnet.Conn. What gnet declares safe from
 // any goroutine is so here; all else belongs to the loop.
 type conn struct {
+	noDeadlines
+
 	// What every message touches lies in one cache line.
 	ec     *engine.Conn
 	h      *Handler
@@ -24,18 +24,31 @@ type conn struct {
 	opened bool // OnClose is still to come
 	cut    bool // a write failed: an orderly end would hide the hole
 
-	socket socket
-	local  netip.AddrPort
+	socket
+	local netip.AddrPort
 	// The addresses as gnet wants them, made when first asked for.
 	localAddr, remoteAddr atomic.Pointer[net.TCPAddr]
+	unix                  *net.UnixAddr // the peer's, if it has no other
 }
 
 var _ gnet.Conn = (*conn)(nil)
 
 func newConn(h *Handler, ec *engine.Conn) *conn {
 	c := &conn{ec: ec, h: h, events: h.events, opened: true, local: ec.LocalAddr()}
-	c.socket.remember(ec)
+	c.borrow(ec.Control)
+	if !ec.RemoteAddr().IsValid() {
+		c.unix = unixAddr(ec)
+		c.noKeepAlive = true
+	}
 	return c
+}
+
+// unixAddr is the address of a unix socket's peer, which only dialed ones have.
+func unixAddr(ec *engine.Conn) *net.UnixAddr {
+	if r := registrationOf(ec); r != nil {
+		return &net.UnixAddr{Name: r.addr.String(), Net: "unix"}
+	}
+	return &net.UnixAddr{Net: "unix"}
 }
 
 // connOf is the gnet.Conn of an engine's connection; nil if it has none.
@@ -71,7 +84,7 @@ func (c *conn) end(err error) {
 	}
 	c.tellClosed(err)
 	c.ec.Discard(c.ec.Buffered()) // a handler that loops until nothing is left stops
-	if c.cut || c.socket.resets() {
+	if c.cut || c.endsInReset() {
 		c.ec.CloseNow()
 	}
 	c.ec.Close() // also after CloseNow: from now on writes fail
@@ -98,11 +111,21 @@ func (c *conn) SetContext(ctx any) { c.ctx = ctx }
 
 // LocalAddr is the connection's own address, where gnet gives the listener's.
 // Any goroutine may call it, also after OnClose.
-func (c *conn) LocalAddr() net.Addr { return tcpAddr(&c.localAddr, c.local) }
+func (c *conn) LocalAddr() net.Addr {
+	if c.unix != nil {
+		return &net.UnixAddr{Net: "unix"}
+	}
+	return tcpAddr(&c.localAddr, c.local)
+}
 
 // RemoteAddr is the peer's address. Any goroutine may call it, also after
 // OnClose.
-func (c *conn) RemoteAddr() net.Addr { return tcpAddr(&c.remoteAddr, c.ec.RemoteAddr()) }
+func (c *conn) RemoteAddr() net.Addr {
+	if c.unix != nil {
+		return c.unix
+	}
+	return tcpAddr(&c.remoteAddr, c.ec.RemoteAddr())
+}
 
 // tcpAddr makes an address once.
 func tcpAddr(made *atomic.Pointer[net.TCPAddr], addr netip.AddrPort) *net.TCPAddr {
@@ -111,12 +134,3 @@ func tcpAddr(made *atomic.Pointer[net.TCPAddr], addr netip.AddrPort) *net.TCPAdd
 	}
 	return made.Load()
 }
-
-// SetDeadline fails, as it does on gnet.
-func (*conn) SetDeadline(time.Time) error { return gneterrors.ErrUnsupportedOp }
-
-// SetReadDeadline fails, as it does on gnet.
-func (*conn) SetReadDeadline(time.Time) error { return gneterrors.ErrUnsupportedOp }
-
-// SetWriteDeadline fails, as it does on gnet.
-func (*conn) SetWriteDeadline(time.Time) error { return gneterrors.ErrUnsupportedOp }

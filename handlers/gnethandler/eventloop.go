@@ -52,11 +52,6 @@ func (l *eventLoop) Close(gc gnet.Conn) error {
 	return nil
 }
 
-// Register fails: the engine has its own way to dial, in a namespace.
-func (*eventLoop) Register(context.Context, net.Addr) (<-chan gnet.RegisteredResult, error) {
-	return nil, gneterrors.ErrUnsupportedOp
-}
-
 // Enroll fails: the engine serves what it accepts.
 func (*eventLoop) Enroll(context.Context, net.Conn) (<-chan gnet.RegisteredResult, error) {
 	return nil, gneterrors.ErrUnsupportedOp

@@ -93,6 +93,10 @@ func (h *Handler) shutdown() {
 // sends what the handler's OnOpen returns.
 func (h *Handler) OnOpen(ec *engine.Conn) {
 	c := newConn(h, ec)
+	if r := registrationOf(ec); r != nil {
+		c.ctx = r.ctx
+		defer r.end(c, nil)
+	}
 	ec.SetContext(c)
 	out, action := h.events.OnOpen(c)
 	if len(out) > 0 {
@@ -124,12 +128,15 @@ func (h *Handler) OnDrain(ec *engine.Conn) {
 	c.end(nil)
 }
 
-// OnClose tells the handler, unless it knows.
+// OnClose tells the handler, unless it knows or has never heard of the
+// connection.
 func (h *Handler) OnClose(ec *engine.Conn, err error) {
-	c := connOf(ec)
-	if c == nil {
-		return // closed before OnOpen could be called
+	if r := registrationOf(ec); r != nil {
+		r.end(nil, err)
+		return
 	}
-	defer c.socket.forget()
-	c.tellClosed(cause(err))
+	if c := connOf(ec); c != nil {
+		defer c.giveBack()
+		c.tellClosed(cause(err))
+	}
 }

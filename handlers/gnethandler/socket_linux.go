@@ -5,9 +5,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/panjf2000/gnet/v2"
+	gneterrors "github.com/panjf2000/gnet/v2/pkg/errors"
 	gnetsocket "github.com/panjf2000/gnet/v2/pkg/socket"
-
-	"github.com/nsreactor/nsreactor/engine"
 )
 
 // socket is a connection's descriptor, which gnet lets any goroutine use. The
@@ -15,74 +15,76 @@ import (
 // which takes it away here, so that whoever holds the lock and finds it does
 // not meet another connection's under the same number.
 type socket struct {
-	mu    sync.Mutex
-	fd    int
-	gone  bool
-	reset bool // SetLinger(0)
+	mu          sync.Mutex
+	fd          int
+	gone        bool
+	reset       bool // SetLinger(0)
+	noKeepAlive bool // it is not TCP's
 }
 
-// remember takes the descriptor down. The engine's word is not to keep it, but
-// forget comes before the engine closes it.
-func (s *socket) remember(ec *engine.Conn) {
-	// It fails on a closed connection only, and this one is being opened.
-	_ = ec.Control(func(fd int) { s.fd = fd })
+var _ gnet.Socket = (*socket)(nil)
+
+// borrow takes the descriptor down. The engine's word is not to keep it, but
+// giveBack comes before the engine closes it.
+func (s *socket) borrow(control func(func(fd int)) error) {
+	s.gone = control(func(fd int) { s.fd = fd }) != nil
 }
 
-func (s *socket) forget() {
+func (s *socket) giveBack() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.gone = true
 }
 
-func (s *socket) resets() bool {
+func (s *socket) endsInReset() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.reset
 }
 
 // use calls f with the descriptor while it is the connection's.
-func (c *conn) use(f func(fd int) error) error {
-	c.socket.mu.Lock()
-	defer c.socket.mu.Unlock()
-	if c.socket.gone {
+func (s *socket) use(f func(fd int) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone {
 		return net.ErrClosed
 	}
-	return f(c.socket.fd)
+	return f(s.fd)
 }
 
 // Fd is the descriptor; -1 after OnClose. It must be neither read, written nor
 // closed, and is another's when the connection is closed.
-func (c *conn) Fd() int {
+func (s *socket) Fd() int {
 	n := -1
-	_ = c.use(func(fd int) error { n = fd; return nil })
+	_ = s.use(func(fd int) error { n = fd; return nil })
 	return n
 }
 
 // Dup wraps fcntl(2), F_DUPFD_CLOEXEC. The caller closes the copy, and until
 // then it keeps the connection and its namespace.
-func (c *conn) Dup() (int, error) {
+func (s *socket) Dup() (int, error) {
 	dup := -1
-	err := c.use(func(fd int) (err error) { dup, err = gnetsocket.Dup(fd); return err })
+	err := s.use(func(fd int) (err error) { dup, err = gnetsocket.Dup(fd); return err })
 	return dup, err
 }
 
 // SetReadBuffer wraps setsockopt(2), SO_RCVBUF.
-func (c *conn) SetReadBuffer(size int) error {
-	return c.use(func(fd int) error { return gnetsocket.SetRecvBuffer(fd, size) })
+func (s *socket) SetReadBuffer(size int) error {
+	return s.use(func(fd int) error { return gnetsocket.SetRecvBuffer(fd, size) })
 }
 
 // SetWriteBuffer wraps setsockopt(2), SO_SNDBUF.
-func (c *conn) SetWriteBuffer(size int) error {
-	return c.use(func(fd int) error { return gnetsocket.SetSendBuffer(fd, size) })
+func (s *socket) SetWriteBuffer(size int) error {
+	return s.use(func(fd int) error { return gnetsocket.SetSendBuffer(fd, size) })
 }
 
 // SetLinger wraps setsockopt(2), SO_LINGER. With 0 the connection is closed by
 // a reset, as on gnet.
-func (c *conn) SetLinger(secs int) error {
-	return c.use(func(fd int) error {
+func (s *socket) SetLinger(secs int) error {
+	return s.use(func(fd int) error {
 		err := gnetsocket.SetLinger(fd, secs)
 		if err == nil {
-			c.socket.reset = secs == 0
+			s.reset = secs == 0
 		}
 		return err
 	})
@@ -90,25 +92,31 @@ func (c *conn) SetLinger(secs int) error {
 
 // SetKeepAlivePeriod wraps setsockopt(2), SO_KEEPALIVE and TCP_KEEPIDLE: five
 // probes, each a fifth of d after the other.
-func (c *conn) SetKeepAlivePeriod(d time.Duration) error {
-	return c.use(func(fd int) error { return gnetsocket.SetKeepAlivePeriod(fd, seconds(d)) })
+func (s *socket) SetKeepAlivePeriod(d time.Duration) error {
+	if s.noKeepAlive {
+		return gneterrors.ErrUnsupportedOp
+	}
+	return s.use(func(fd int) error { return gnetsocket.SetKeepAlivePeriod(fd, seconds(d)) })
 }
 
 // SetKeepAlive wraps setsockopt(2), SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL
 // and TCP_KEEPCNT.
-func (c *conn) SetKeepAlive(enabled bool, idle, intvl time.Duration, cnt int) error {
-	return c.use(func(fd int) error {
+func (s *socket) SetKeepAlive(enabled bool, idle, intvl time.Duration, cnt int) error {
+	if s.noKeepAlive {
+		return gneterrors.ErrUnsupportedOp
+	}
+	return s.use(func(fd int) error {
 		return gnetsocket.SetKeepAlive(fd, enabled, seconds(idle), seconds(intvl), cnt)
 	})
 }
 
 // SetNoDelay wraps setsockopt(2), TCP_NODELAY, which the engine has set.
-func (c *conn) SetNoDelay(noDelay bool) error {
+func (s *socket) SetNoDelay(noDelay bool) error {
 	value := 0
 	if noDelay {
 		value = 1
 	}
-	return c.use(func(fd int) error { return gnetsocket.SetNoDelay(fd, value) })
+	return s.use(func(fd int) error { return gnetsocket.SetNoDelay(fd, value) })
 }
 
 func seconds(d time.Duration) int { return int(d / time.Second) }
