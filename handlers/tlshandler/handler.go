@@ -56,8 +56,7 @@ func Fixed(cfg *tls.Config) func(*Hello) (*tls.Config, error) {
 // handshake fails it is not called. Register it with [engine.AnyNamespace] if
 // that may be done with the other.
 //
-// Before the handshake is done the connection's timer, and pausing it, are the
-// Handler's. What is unread when it is given a connection it takes for TLS, so
+// Before the handshake is done pausing the connection is the Handler's. What is unread when it is given a connection it takes for TLS, so
 // that it can follow another protocol, such as PROXY or one with STARTTLS: that one
 // calls OnOpen when it is done, and passes all further callbacks on.
 type Handler struct {
@@ -124,8 +123,8 @@ func opened(c *engine.Conn) engine.Handler {
 
 // OnOpen begins with the handshake.
 func (h *Handler) OnOpen(c *engine.Conn) {
-	c.SetTimer(h.cfg.HandshakeTimeout)
 	s := newSession(h, c)
+	s.limit = c.AfterFunc(h.cfg.HandshakeTimeout, s.timeout)
 	if early, _ := c.Next(-1); len(early) > 0 {
 		s.greet(c.Wire(), early)
 	}
@@ -159,14 +158,10 @@ func (h *Handler) OnWake(c *engine.Conn) {
 	}
 }
 
-// OnTimer is inner's, or the end of a handshake that takes too long.
+// OnTimer is inner's.
 func (h *Handler) OnTimer(c *engine.Conn) {
 	if inner := opened(c); inner != nil {
 		inner.OnTimer(c)
-		return
-	}
-	if s := sessionOf(c); s != nil {
-		s.timeout()
 	}
 }
 

@@ -78,7 +78,8 @@ func (s *session) shaken(c *engine.Conn, err error) {
 		return
 	}
 	w := c.Wire()
-	c.SetTimer(0)
+	s.limit.Stop()
+	s.limit = nil
 	if err != nil {
 		s.fail(w, err)
 		return
@@ -114,10 +115,10 @@ func (s *session) open(w *engine.Wire) {
 }
 
 // timeout is the end of a handshake that takes too long.
-func (s *session) timeout() {
+func (s *session) timeout(c *engine.Conn) {
 	if s.stage < open {
 		s.stage = failed
-		s.conn.Wire().Fail(s.failure(ErrHandshakeTimeout))
+		c.Wire().Fail(s.failure(ErrHandshakeTimeout))
 	}
 }
 

@@ -37,6 +37,7 @@ type session struct {
 	tls    *tls.Conn      // set when shaking
 	bridge bridge
 	stage  stage
+	limit  *engine.Timer // nil when open
 
 	ended     bool  // the wire has ended
 	inputDone bool  // by a close_notify
