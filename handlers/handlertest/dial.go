@@ -56,7 +56,7 @@ func (d dialer) Watch(h engine.Handler) engine.Handler {
 func (d dialer) DialSocket(h engine.Handler, ns *engine.Namespace, network string, peer netip.AddrPort, path string) (fd int, err error) {
 	l, life := d.loop, h.(*referee).dial
 	c := &Conn{loop: l, peer: peer, life: life, to: Dial{Namespace: ns.Name(), Network: network, Addr: peer, Path: path}}
-	c.sock = &socket{local: l.freshLocalAddr(), window: unlimited, moved: &l.moved, connecting: true}
+	c.sock = &socket{local: l.freshLocalAddr(), window: unlimited, moved: &l.moved, connecting: true, answer: l.backend}
 	life.client = c
 	l.dialed = append(l.dialed, c)
 	if l.answer != nil {

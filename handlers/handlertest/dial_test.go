@@ -1,6 +1,7 @@
 package handlertest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/netip"
@@ -29,8 +30,13 @@ func relay(address string) hooks {
 			other.Close()
 		}
 	}
-	return hooks{data: pass, closed: end, open: func(c *engine.Conn) {
-		other, err := c.Dial("tcp", address, hooks{data: pass, closed: end}, engine.WithContext(c))
+	eof := func(c *engine.Conn) { c.Context().(*engine.Conn).CloseWrite() }
+	back := hooks{data: pass, closed: end, eof: func(c *engine.Conn) {
+		c.Context().(*engine.Conn).Close()
+		c.Close()
+	}}
+	return hooks{data: pass, closed: end, eof: eof, open: func(c *engine.Conn) {
+		other, err := c.Dial("tcp", address, back, engine.WithContext(c))
 		if err != nil {
 			c.Fail(err)
 			return
@@ -112,4 +118,17 @@ func TestNamesAreDialedAddressByAddress(t *testing.T) {
 
 	c = New(t, relay("backend:80")).Connect()
 	c.ExpectEnd(engine.ErrResolve)
+}
+
+// A backend that nobody plays by hand, for a whole suite.
+func TestProxyConforms(t *testing.T) {
+	upper := Backend(bytes.ToUpper)
+	Conform(t, func() engine.Handler { return relay("203.0.113.1:80") }, Script{
+		Exchanges: []Exchange{{Send: "hello", Want: "HELLO"}, {Send: "you", Want: "YOU"}},
+		Options:   []Option{upper},
+		Except: map[string]string{
+			"garbage":  "the backend likes everything",
+			"overflow": "a relay of twenty lines does not look at Write's errors",
+		},
+	})
 }

@@ -25,6 +25,7 @@ type Loop struct {
 	clients  []*Conn
 	dialed   []*Conn
 	answer   func(Dial) error
+	backend  func([]byte) []byte
 	panics   bool
 	holdWork bool
 
@@ -57,7 +58,7 @@ func New(t testing.TB, h engine.Handler, opts ...Option) *Loop {
 	if err != nil {
 		t.Fatalf("handlertest: %v", err)
 	}
-	l := &Loop{t: t, sim: sim, panics: o.panics, holdWork: o.holdWork, bubble: inBubble(), began: time.Now()}
+	l := &Loop{t: t, sim: sim, panics: o.panics, holdWork: o.holdWork, backend: o.backend, bubble: inBubble(), began: time.Now()}
 	sim.Dialer(dialer{l})
 	l.referee = &referee{Handler: h, loop: l, lives: make(map[netip.AddrPort]*life)}
 	var how []engine.HandleOption

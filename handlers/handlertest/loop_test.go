@@ -83,11 +83,15 @@ func TestEnds(t *testing.T) {
 		err     error
 		reset   bool
 	}{
-		"half-close":      {hooks{}, func(_ *Loop, c *Conn) { c.CloseWrite() }, nil, false},
-		"close":           {hooks{}, func(_ *Loop, c *Conn) { c.Close() }, nil, false},
-		"reset":           {hooks{}, func(_ *Loop, c *Conn) { c.Reset() }, syscall.ECONNRESET, false},
-		"read error":      {hooks{}, func(_ *Loop, c *Conn) { c.FailRead(syscall.ETIMEDOUT) }, syscall.ETIMEDOUT, true},
-		"write error":     {hooks{data: echo}, func(_ *Loop, c *Conn) { c.FailWrite(syscall.EPIPE); c.Send("x") }, syscall.EPIPE, true},
+		"half-close":  {hooks{}, func(_ *Loop, c *Conn) { c.CloseWrite() }, nil, false},
+		"close":       {hooks{}, func(_ *Loop, c *Conn) { c.Close() }, nil, false},
+		"reset":       {hooks{}, func(_ *Loop, c *Conn) { c.Reset() }, syscall.ECONNRESET, false},
+		"read error":  {hooks{}, func(_ *Loop, c *Conn) { c.FailRead(syscall.ETIMEDOUT) }, syscall.ETIMEDOUT, true},
+		"write error": {hooks{data: echo}, func(_ *Loop, c *Conn) { c.FailWrite(syscall.EPIPE); c.Send("x") }, syscall.EPIPE, true},
+		"write after close": {
+			hooks{eof: func(c *engine.Conn) { c.SetTimer(1) }, timer: func(c *engine.Conn) { _, _ = c.Write([]byte("x")); c.SetTimer(1) }},
+			func(lp *Loop, c *Conn) { c.Close(); lp.Advance(2) }, syscall.ECONNRESET, false,
+		},
 		"answer to close": {hooks{data: echo}, func(_ *Loop, c *Conn) { c.Window(0); c.Send("xy"); c.Close(); c.Window(-1) }, nil, false},
 		"idle": {
 			hooks{open: func(c *engine.Conn) { c.SetIdleTimeout(time.Minute) }},

@@ -11,6 +11,7 @@ type options struct {
 	anywhere   bool
 	panics     bool
 	holdWork   bool
+	backend    func(received []byte) []byte
 }
 
 // Port is the port that the handler under test serves.
@@ -34,3 +35,11 @@ func AllowPanics() Option { return func(o *options) { o.panics = true } }
 // HoldWork has [engine.Conn.Go] wait for [Loop.RunWork]. Without it work is done when
 // the loop has nothing else to do, one at a time and in the order of the pool.
 func HoldWork() Option { return func(o *options) { o.holdWork = true } }
+
+// Backend has f play what the handler dials, in place of the test: each time that something
+// is received from the handler, f returns what is sent back, if anything. When the handler
+// has sent its last, so has the backend. It is what a handler that proxies needs for
+// [Conform].
+func Backend(f func(received []byte) (reply []byte)) Option {
+	return func(o *options) { o.backend = f }
+}

@@ -13,8 +13,9 @@ import (
 // is the network and the peer. Bytes take no time and nothing is held on their way: what
 // the window does not take stays with the writer.
 type socket struct {
-	local netip.AddrPort
-	moved *int // bytes read and written, of all sockets
+	local  netip.AddrPort
+	moved  *int                         // bytes read and written, of all sockets
+	answer func(received []byte) []byte // plays the peer; nil leaves that to the test
 
 	connecting          bool     // the loop has dialed, and nobody has answered yet
 	in                  [][]byte // pieces that have arrived; a read takes of one only
@@ -80,6 +81,11 @@ func (s *socket) Write(a, b []byte) (int, syscall.Errno) {
 	}
 	s.out = append(s.out, all...)
 	*s.moved += len(all)
+	if s.answer != nil {
+		if reply := s.answer(all); len(reply) > 0 {
+			s.in = append(s.in, slices.Clone(reply))
+		}
+	}
 	return len(all), 0
 }
 
@@ -102,6 +108,7 @@ func (s *socket) ShutdownWrite() error {
 		return syscall.ENOTCONN
 	}
 	s.fin = true
+	s.eof = s.eof || s.answer != nil
 	return nil
 }
 
