@@ -95,10 +95,8 @@ func TestFilterErrorEndsTheConnection(t *testing.T) {
 			})
 			c := s.dial()
 			c.send([]byte("x"))
-			if f.bad == nil {
-				if f.bad == nil {
+			if f.bad == nil { // else it may be reset already
 				c.finish()
-			} // else it may be reset already
 			}
 			err := await(t, ended, "OnClose")
 			if !errors.Is(err, want) {
