@@ -69,6 +69,8 @@ func TestDepguardRulesFire(t *testing.T) {
 		{"examples/echo/app/b.go", gnet, "only handlers/gnethandler"},
 		{"engine/g.go", gnet + "/pkg/buffer/elastic", ""},
 		{"handlers/gnethandler/a.go", gnet, ""},
+		{"docs/a_test.go", gnet, ""},
+		{"docs/a.go", gnet, "only handlers/gnethandler"},
 		{"handlers/gnethandler/b.go", module + "poller", "descriptors are the engine's business"},
 		{"bench/peers/a.go", gnet, ""},
 
