@@ -23,6 +23,7 @@ import (
 	"github.com/nsreactor/nsreactor/bench/internal/regress"
 	"github.com/nsreactor/nsreactor/bench/internal/report"
 	"github.com/nsreactor/nsreactor/bench/internal/switching"
+	"github.com/nsreactor/nsreactor/bench/internal/toolkit"
 	"github.com/nsreactor/nsreactor/nsctx/nstest"
 )
 
@@ -32,6 +33,7 @@ type commands struct {
 	Approaches approaches.Command `cmd:"" help:"The paper's three approaches: a process a namespace, a thread a namespace, nsreactor."`
 	Peers      peers.Command      `cmd:"" help:"Today's servers and a floor in C: throughput, CPU a request, latency, memory, accepts."`
 	Parallel   parallel.Command   `cmd:"" help:"One hot namespace on a device with several queues: loops against a thread a namespace."`
+	Toolkit    toolkit.Command    `cmd:"" help:"What a protocol author builds with, against what else there is: net/http through Engine.Listener."`
 	Regress    regress.Command    `cmd:"" help:"Ratios against a kept baseline; exits 1 on a regression."`
 	Report     report.Command     `cmd:"" help:"Makes the page docs/results of the newest results."`
 }

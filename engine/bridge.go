@@ -21,6 +21,9 @@ const acceptQueue = 256
 // The connections are [*NetConn]. When Accept is not called for a while,
 // the loops stop accepting on this port until it is. Accept ends with
 // [net.ErrClosed] after Close, and after Shutdown has drained the backlogs.
+// An engine that has only Listeners, no handlers, does best with Config.Loops 1 and
+// KeepMaxProcs: accepting is all that is left for its loops.
+//
 // Close closes the port in all namespaces and resets what waits for Accept;
 // connections that were accepted go on. A wrong or taken port is an
 // [ErrBadHandle]; one that can't be had in a namespace is what it is for Handle.

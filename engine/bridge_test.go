@@ -93,17 +93,6 @@ func TestBridgeGivesRealConnections(t *testing.T) {
 	}
 	unitMust(t, server.SetReadDeadline(time.Time{}))
 
-	// The engine's socket options, not package net's.
-	raw, err := server.SyscallConn()
-	unitMust(t, err)
-	unitMust(t, raw.Control(func(fd uintptr) {
-		for _, o := range keepAliveOptions(s.cfg.KeepAlive) {
-			if got, err := unix.GetsockoptInt(int(fd), o.level, o.name); err != nil || got != o.value {
-				t.Errorf("option %d is %d, %v; want %d", o.name, got, err, o.value)
-			}
-		}
-	}))
-
 	// A half-close, both ways, with sendfile(2) in between.
 	file, err := os.CreateTemp(t.TempDir(), "")
 	unitMust(t, err)
@@ -128,6 +117,27 @@ func TestBridgeGivesRealConnections(t *testing.T) {
 	}
 	if err := server.Close(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("a second Close: %v", err)
+	}
+}
+
+// The engine's socket options hold, not those that package net gives its connections.
+func TestBridgeKeepsSocketOptions(t *testing.T) {
+	for _, keepAlive := range []time.Duration{0, -1, 90 * time.Second} {
+		s, ln := listenHome(t, Config{KeepAlive: keepAlive})
+		s.dial()
+		server := accept(t, ln)
+		raw, err := server.SyscallConn()
+		unitMust(t, err)
+		unitMust(t, raw.Control(func(fd uintptr) {
+			want := append(keepAliveOptions(s.cfg.KeepAlive),
+				socketOption{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, milliseconds(s.cfg.UserTimeout)},
+				socketOption{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1})
+			for _, o := range want {
+				if got, err := unix.GetsockoptInt(int(fd), o.level, o.name); err != nil || got != o.value {
+					t.Errorf("keepalive %v: option %d is %d, %v; want %d", keepAlive, o.name, got, err, o.value)
+				}
+			}
+		}))
 	}
 }
 

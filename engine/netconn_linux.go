@@ -3,6 +3,7 @@ package engine
 import (
 	"net"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -16,9 +17,12 @@ func socketFile(fd int) *os.File {
 	return os.NewFile(uintptr(fd), "tcp")
 }
 
+// netDefaults are keepAliveOptions as package net has them: it differs in TCP_KEEPCNT.
+var netDefaults = keepAliveOptions(15 * time.Second)[:3]
+
 // netConn makes a net.TCPConn of a socket, with a descriptor of its own: package net
-// takes no other's. It has the defaults of package net then, so that those of the
-// engine have to be set again.
+// takes no other's. It has the defaults of package net then, so that what differs in
+// the engine has to be set again.
 func netConn(f *os.File, keepAlive time.Duration) (*net.TCPConn, error) {
 	conn, err := net.FileConn(f)
 	if err != nil {
@@ -30,6 +34,9 @@ func netConn(f *os.File, keepAlive time.Duration) (*net.TCPConn, error) {
 		return nil, ErrNotDetachable
 	}
 	for _, o := range keepAliveOptions(keepAlive) {
+		if slices.Contains(netDefaults, o) {
+			continue
+		}
 		_ = unix.SetsockoptInt(int(f.Fd()), o.level, o.name, o.value) // the listener took them
 	}
 	return tcp, nil

@@ -213,6 +213,7 @@ func TestEcho(t *testing.T) {
 	lookAtSources(t)
 	for _, command := range []string{
 		"gonet",
+		"gonet -bridge",
 		"gnetecho",
 		"gnetecho -engines 1",
 		"gnetecho -work 1 -size 100",
@@ -289,6 +290,14 @@ func TestHTTP(t *testing.T) {
 	everywhere(t, 2, func(conn net.Conn) error { return getAll(conn, 0, 1, 100, 70_000, 1<<20, 3) })
 	t.Run("bad", func(t *testing.T) { refuses(t, dial(t, 0)) })
 	server.stop(t)
+}
+
+func TestNetHTTP(t *testing.T) {
+	for _, args := range [][]string{nil, {"-bridge"}} {
+		server := run(t, "nethttp", args...)
+		everywhere(t, 2, func(conn net.Conn) error { return getAll(conn, 0, 1, 100, 70_000, 1<<20, 3) })
+		server.stop(t)
+	}
 }
 
 // TestHAProxy needs haproxy, which is no module that go could fetch.

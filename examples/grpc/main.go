@@ -42,7 +42,7 @@ func main() {
 
 // serve answers until ctx ends, then lets calls finish for as long as a drain takes.
 func serve(ctx context.Context, log *slog.Logger, port int, dir, netns string) error {
-	eng, err := engine.New(engine.Config{Logger: log})
+	eng, err := engine.New(engine.Config{Loops: 1, KeepMaxProcs: true, Logger: log}) // it only accepts
 	if err != nil {
 		return err
 	}

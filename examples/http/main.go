@@ -47,7 +47,7 @@ func main() {
 // serve answers requests until ctx ends, then lets those under way finish for as long
 // as a drain takes.
 func serve(ctx context.Context, cfg config, log *slog.Logger) error {
-	eng, err := engine.New(engine.Config{Logger: log})
+	eng, err := engine.New(engine.Config{Loops: 1, KeepMaxProcs: true, Logger: log}) // it only accepts
 	if err != nil {
 		return err
 	}

@@ -1,22 +1,26 @@
 // Command gonet is an echo server as package net suggests it: a goroutine for each
-// connection. Its listeners are opened inside the namespaces; nothing switches later.
+// connection. Its listeners are opened inside the namespaces; nothing switches later. With
+// -bridge there is one instead, nsreactor's over all namespaces.
 package main
 
 import (
+	"flag"
 	"log"
 	"net"
 
 	"github.com/nsreactor/nsreactor/bench/internal/serve"
+	"github.com/nsreactor/nsreactor/bench/internal/serve/reactor"
 )
 
 func main() {
+	bridge := flag.Bool("bridge", false, "one engine.Listener instead of a listener in each namespace")
 	options := serve.Parse()
 	ctx := serve.UntilTerminated()
-	for _, path := range options.Namespaces {
-		listener, err := serve.Listen(path, options.Port)
-		if err != nil {
-			log.Fatal(err)
-		}
+	listeners, err := reactor.Listeners(*bridge, &options)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, listener := range listeners {
 		go accept(listener, options.BufferSize)
 	}
 	serve.Ready()

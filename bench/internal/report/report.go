@@ -20,6 +20,7 @@ import (
 	"github.com/nsreactor/nsreactor/bench/internal/record"
 	"github.com/nsreactor/nsreactor/bench/internal/regress"
 	"github.com/nsreactor/nsreactor/bench/internal/switching"
+	"github.com/nsreactor/nsreactor/bench/internal/toolkit"
 )
 
 // Command is the command line.
@@ -44,6 +45,7 @@ var parts = []part{
 	{"approaches", approaches.Section, nil, true},
 	{"peers", peers.Section, peers.Used, true},
 	{"parallel", parallel.Section, nil, true},
+	{"toolkit", toolkit.Section, nil, true},
 	{"regress", regress.Section, nil, false},
 }
 
