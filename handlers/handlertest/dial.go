@@ -33,9 +33,9 @@ func (l *Loop) OnDial(f func(Dial) error) { l.answer = f }
 // there is played by the test. Attempts that have failed are among them.
 func (l *Loop) Dialed() []*Conn { return slices.Clone(l.dialed) }
 
-// Dial is what the handler dialed to make this connection. It is the zero Dial for a
+// Target is what the handler dialed to make this connection. It is the zero Dial for a
 // client's.
-func (c *Conn) Dial() Dial { return c.to }
+func (c *Conn) Target() Dial { return c.to }
 
 // Accept answers a Dial that is waiting.
 func (c *Conn) Accept() {
@@ -66,6 +66,7 @@ func (d dialer) DialSocket(h engine.Handler, ns *engine.Namespace, network strin
 	case err == nil:
 		c.sock.connecting = false
 	case !errors.Is(err, ErrWaiting):
+		c.sock.closed = true
 		return -1, err
 	}
 	return simulate.Open(c.sock), nil

@@ -50,8 +50,8 @@ func TestDialedConnectionsHaveAnotherSide(t *testing.T) {
 	c := lp.Connect(Client{Namespace: "b"})
 	c.Send("question")
 	up := lp.Dialed()[0]
-	if want := (Dial{Namespace: "b", Network: "tcp", Addr: netip.MustParseAddrPort("203.0.113.1:80")}); up.Dial() != want {
-		t.Errorf("dialed %v, want %v", up.Dial(), want)
+	if want := (Dial{Namespace: "b", Network: "tcp", Addr: netip.MustParseAddrPort("203.0.113.1:80")}); up.Target() != want {
+		t.Errorf("dialed %v, want %v", up.Target(), want)
 	}
 	up.Expect("question")
 	up.SendPieces("answer", 3)
@@ -107,7 +107,7 @@ func TestNamesAreDialedAddressByAddress(t *testing.T) {
 	lp.Advance(250 * time.Millisecond) // RFC 8305, section 5
 	var tried []string
 	for _, up := range lp.Dialed() {
-		tried = append(tried, up.Dial().Addr.String())
+		tried = append(tried, up.Target().Addr.String())
 	}
 	if got := strings.Join(tried, " "); got != "[2001:db8::1]:80 203.0.113.1:80" {
 		t.Errorf("tried %s", got)

@@ -1,7 +1,6 @@
 package handlertest
 
 import (
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -330,12 +329,12 @@ func (l *Loop) end() {
 			l.t.Errorf("handlertest: dialed %v: OnClose was not called", c.to)
 		}
 	}
+	for _, c := range slices.Concat(l.clients, l.dialed) {
+		if !c.sock.closed {
+			l.t.Errorf("handlertest: %v: the descriptor was not closed", c.peer)
+		}
+	}
 	for _, kept := range l.sim.Kept() {
 		l.t.Errorf("handlertest: all connections are closed, and the loop still holds %s", kept)
 	}
-}
-
-// String says where the loop's clock is and who is connected.
-func (l *Loop) String() string {
-	return fmt.Sprintf("loop at %v with %d clients", l.passed, len(l.clients))
 }
