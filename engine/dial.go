@@ -82,6 +82,7 @@ func (c *Conn) Dial(network, address string, h Handler, options ...DialOption) (
 		return nil, dialError(ns, err)
 	}
 	dialed := newDialed(l, ns, svc, peer)
+	prepare(dialed, h)
 	l.enroll(dialed)
 	l.runAgain(dialed)
 	return dialed, nil
@@ -98,6 +99,7 @@ func (e *Engine) Dial(ns *Namespace, network, address string, h Handler, options
 	}
 	l := e.lightest(e.loops[0])
 	c := newDialed(l, ns, svc, peer)
+	prepare(c, h)
 	l.load.Add(1)
 	if !l.post(task{kind: taskDial, conn: c}) {
 		l.load.Add(-1)

@@ -29,6 +29,13 @@
 // ends the connection with an [io.ErrUnexpectedEOF]. Where TLS has an alert for what is wrong
 // the peer gets it, then an end of file; OnClose gets the error.
 //
+// # Clients
+//
+// Connections that are dialed with a [Client] are TLS's from their first byte:
+//
+//	secure := tlshandler.Client(inner, &tls.Config{ServerName: "backend"}, tlshandler.Config{})
+//	backend, err := c.Dial("tcp", "192.0.2.1:443", secure)
+//
 // # Tenants
 //
 // Each namespace has session ticket keys of its own, also where several share a

@@ -23,6 +23,10 @@ var (
 	// for which there is no certificate. The client gets the alert
 	// unrecognized_name.
 	ErrUnknownName = errors.New("no certificate for this name")
+	// ErrNotPrepared ends a dialed connection that was written to before its OnOpen,
+	// though a handler that is no [engine.Wrapper] hid from Dial that it is to be
+	// TLS. Nothing was sent.
+	ErrNotPrepared = errors.New("written to in plain text")
 	// ErrNoHandler ends a connection whose protocol nobody handles.
 	ErrNoHandler = errors.New("no handler for protocol")
 )

@@ -1,6 +1,7 @@
 package tlshandler
 
 import (
+	"cmp"
 	"crypto/tls"
 	"net/netip"
 	"sync/atomic"
@@ -9,7 +10,8 @@ import (
 	"github.com/nsreactor/nsreactor/engine"
 )
 
-// Config is how a Handler does its handshakes. Only GetConfig is required.
+// Config is how a Handler does its handshakes. A server's GetConfig is required,
+// nothing else.
 type Config struct {
 	// GetConfig says with what to answer a client: a [Store]'s, [Fixed]'s, or
 	// one's own. It is called on the handshake's goroutine, at home. What it
@@ -17,7 +19,7 @@ type Config struct {
 	// tls.Config refuses the client's server name. Session tickets are encrypted with keys
 	// that the Handler keeps for each namespace, unless the tls.Config has had its own set
 	// with SetSessionTicketKeys; a VerifyPeerCertificate is not called for a
-	// resumed session, a VerifyConnection is.
+	// resumed session, a VerifyConnection is. A client has none.
 	GetConfig func(*Hello) (*tls.Config, error)
 	// ByProtocol has the handlers of the protocols of ALPN that are not for
 	// the one given to New. It does not offer them: tls.Config.NextProtos does.
@@ -31,7 +33,7 @@ type Config struct {
 	// MaxHandshakesPerNamespace limits those of one namespace. Default: a
 	// quarter of MaxHandshakes.
 	MaxHandshakesPerNamespace int
-	// Failed, if not nil, is told of every connection that ends before its
+	// Failed, if not nil, is told of every accepted connection that ends before its
 	// handler has it, except those on which nothing was ever received: in its
 	// OnClose, with the error of that, which may be a [HandshakeError] in an
 	// [engine.Error].
@@ -52,8 +54,9 @@ func Fixed(cfg *tls.Config) func(*Hello) (*tls.Config, error) {
 }
 
 // Handler is an [engine.Handler] that serves another behind TLS. From OnOpen, which
-// follows the handshake, to OnClose the other finds everything as without: for one whose
-// handshake fails it is not called. Register it with [engine.AnyNamespace] if
+// follows the handshake, to OnClose the other finds everything as without: for an accepted
+// connection whose handshake fails it is not called, for a dialed one OnClose is, as if it could
+// not be made. Register it with [engine.AnyNamespace] if
 // that may be done with the other.
 //
 // Before the handshake is done pausing the connection is the Handler's. What is unread when it is given a connection it takes for TLS, so
@@ -62,6 +65,7 @@ func Fixed(cfg *tls.Config) func(*Hello) (*tls.Config, error) {
 type Handler struct {
 	inner  engine.Handler
 	cfg    Config
+	client *tls.Config // nil for a server
 	gate   gate
 	shared tenants
 
@@ -82,6 +86,19 @@ func New(inner engine.Handler, cfg Config) *Handler {
 		h.cfg.MaxHandshakesPerNamespace = max(h.cfg.MaxHandshakes/4, 1)
 	}
 	h.gate.max, h.gate.share = h.cfg.MaxHandshakes, h.cfg.MaxHandshakesPerNamespace
+	return h
+}
+
+// Client has inner speak TLS on connections that are dialed with it. What is
+// written to them before OnOpen, which follows the handshake, is sent after it. As
+// in package tls, cfg needs a ServerName or InsecureSkipVerify. Its ClientSessionCache, if
+// any, keeps the sessions of each namespace apart. A handler around it is a
+// [engine.Wrapper].
+func Client(inner engine.Handler, client *tls.Config, cfg Config) *Handler {
+	h := New(inner, cfg)
+	if h.client = client; client == nil {
+		h.client = new(tls.Config)
+	}
 	return h
 }
 
@@ -121,11 +138,27 @@ func opened(c *engine.Conn) engine.Handler {
 	return nil
 }
 
+// Prepare is for what is dialed.
+func (h *Handler) Prepare(c *engine.Conn) { _ = newSession(h, c) }
+
 // OnOpen begins with the handshake.
 func (h *Handler) OnOpen(c *engine.Conn) {
-	s := newSession(h, c)
+	early, _ := c.Next(-1)
+	s := sessionOf(c)
+	switch {
+	case s != nil:
+	case h.client != nil && c.Unsent() > 0:
+		c.Fail(ErrNotPrepared)
+		return
+	default:
+		s = newSession(h, c)
+	}
 	s.limit = c.AfterFunc(h.cfg.HandshakeTimeout, s.timeout)
-	if early, _ := c.Next(-1); len(early) > 0 {
+	switch {
+	case h.client != nil:
+		s.bridge.feed.add(early)
+		s.enter()
+	case len(early) > 0:
 		s.greet(c.Wire(), early)
 	}
 }
@@ -151,10 +184,14 @@ func (h *Handler) OnWritable(c *engine.Conn) {
 	}
 }
 
-// OnWake is inner's.
+// OnWake is inner's, if need be later.
 func (h *Handler) OnWake(c *engine.Conn) {
 	if inner := opened(c); inner != nil {
 		inner.OnWake(c)
+		return
+	}
+	if s := sessionOf(c); s != nil {
+		s.woken = true
 	}
 }
 
@@ -176,17 +213,21 @@ func (h *Handler) OnDrain(c *engine.Conn) {
 	}
 }
 
-// OnClose is inner's, if the handshake was done.
+// OnClose is inner's, if the handshake was done or the connection was dialed.
 func (h *Handler) OnClose(c *engine.Conn, err error) {
 	s := sessionOf(c)
-	switch {
-	case s == nil:
-	case s.inner != nil:
+	if s == nil {
+		s = &session{h: h} // it was not begun
+	}
+	if s.inner != nil {
 		s.inner.OnClose(c, err)
-	default:
-		s.close(err)
-		if h.cfg.Failed != nil && err != nil {
-			h.cfg.Failed(c, err)
-		}
+		return
+	}
+	s.close(err)
+	switch {
+	case h.client != nil && h.inner != nil:
+		h.inner.OnClose(c, cmp.Or(err, errUnfinished))
+	case h.cfg.Failed != nil && err != nil:
+		h.cfg.Failed(c, err)
 	}
 }

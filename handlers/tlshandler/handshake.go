@@ -105,6 +105,9 @@ func (s *session) open(w *engine.Wire) {
 		return
 	}
 	s.inner.OnOpen(s.conn)
+	if s.woken && w.Open() {
+		s.inner.OnWake(s.conn)
+	}
 	if s.draining && w.Open() {
 		s.inner.OnDrain(s.conn)
 	}
@@ -144,4 +147,7 @@ func (s *session) close(err error) {
 	}
 }
 
-var errTruncated = fmt.Errorf("no close_notify before the end: %w", io.ErrUnexpectedEOF)
+var (
+	errTruncated  = fmt.Errorf("no close_notify before the end: %w", io.ErrUnexpectedEOF)
+	errUnfinished = fmt.Errorf("before the handshake was done: %w", engine.ErrClosed)
+)

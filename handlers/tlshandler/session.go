@@ -41,7 +41,8 @@ type session struct {
 
 	ended     bool  // the wire has ended
 	inputDone bool  // by a close_notify
-	draining  bool  // OnDrain came before the handler had the connection
+	woken     bool  // OnWake came before the handler had the connection
+	draining  bool  // so did OnDrain
 	counted   bool  // as failed
 	refusal   error // the goroutine's: why it has no config
 
@@ -210,7 +211,7 @@ func (s *session) CloseOutput(*engine.Wire) error {
 		s.bridge.silent = true
 		return err
 	case s.stage < open && len(s.plain) > 0:
-		return fmt.Errorf("before the handshake was done: %w", engine.ErrClosed)
+		return errUnfinished
 	}
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/nsreactor/nsreactor/engine"
 )
 
-// tenants has a tls.Config for each namespace, which does nothing but find the one
+// tenants has a tls.Config for each namespace. A server's does nothing but find the one
 // to use, and lend it its session ticket keys: crypto/tls takes, and rotates,
 // those of the Config that has the GetConfigForClient.
 type tenants struct {
@@ -19,7 +19,7 @@ type tenants struct {
 }
 
 // config is a namespace's, made with its first connection.
-func (t *tenants) config(ns *engine.Namespace, dispatcher func() *tls.Config) *tls.Config {
+func (t *tenants) config(ns *engine.Namespace, first func() *tls.Config) *tls.Config {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if cfg := t.configs[ns]; cfg != nil {
@@ -31,7 +31,7 @@ func (t *tenants) config(ns *engine.Namespace, dispatcher func() *tls.Config) *t
 	if t.configs == nil {
 		t.configs = map[*engine.Namespace]*tls.Config{}
 	}
-	cfg := dispatcher()
+	cfg := first()
 	t.configs[ns] = cfg
 	return cfg
 }
@@ -52,8 +52,33 @@ func (t *tenants) sweep() {
 
 // newConn is the tls.Conn of a session.
 func (h *Handler) newConn(s *session) *tls.Conn {
-	return tls.Server(&s.bridge, h.shared.config(s.conn.Namespace(), h.dispatcher))
+	ns := s.conn.Namespace()
+	if h.client != nil {
+		return tls.Client(&s.bridge, h.shared.config(ns, func() *tls.Config { return h.clientConfig(ns) }))
+	}
+	return tls.Server(&s.bridge, h.shared.config(ns, h.dispatcher))
 }
+
+// clientConfig is a namespace's part of a client's Config.
+func (h *Handler) clientConfig(ns *engine.Namespace) *tls.Config {
+	if h.client.ClientSessionCache == nil {
+		return h.client
+	}
+	cfg := h.client.Clone()
+	cfg.ClientSessionCache = tenantCache{h.client.ClientSessionCache, ns.ID().String() + " "}
+	return cfg
+}
+
+// tenantCache is a namespace's part of a cache.
+type tenantCache struct {
+	all    tls.ClientSessionCache
+	prefix string
+}
+
+func (t tenantCache) Get(key string) (*tls.ClientSessionState, bool) {
+	return t.all.Get(t.prefix + key)
+}
+func (t tenantCache) Put(key string, s *tls.ClientSessionState) { t.all.Put(t.prefix+key, s) }
 
 // dispatcher is a Config that asks GetConfig.
 func (h *Handler) dispatcher() *tls.Config {
