@@ -90,6 +90,18 @@ type Config struct {
 	// with ErrOverflow. Default: 64 MiB.
 	WriteBufferMax int
 
+	// PacketMax is the length in bytes of the longest datagram that a packet handler gets;
+	// the rest of a longer one is lost. Default: 65535, which none is longer than.
+	PacketMax int
+	// PacketBatch is how many datagrams one recvmmsg(2) may bring, and so how many a
+	// packet socket may a turn. A loop with packet sockets takes PacketBatch times
+	// PacketMax bytes of address space, and memory where they have been touched.
+	// Default: 64.
+	PacketBatch int
+	// PacketBacklog is how many bytes, 128 more for each datagram included, may wait for room
+	// in a packet socket's send buffer; what comes above it is dropped. Default: 1 MiB.
+	PacketBacklog int
+
 	// AcceptBudget is how many connections a listener may accept a turn.
 	// Default: 64.
 	AcceptBudget int
@@ -147,6 +159,9 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.ReadBufferMax, max(1<<20, c.ReadChunk))
 	setDefault(&c.WriteHighWater, 64<<10)
 	setDefault(&c.WriteBufferMax, max(64<<20, c.WriteHighWater))
+	setDefault(&c.PacketMax, maxDatagram)
+	setDefault(&c.PacketBatch, 64)
+	setDefault(&c.PacketBacklog, 1<<20)
 	setDefault(&c.AcceptBudget, 64)
 	setDefault(&c.TaskBudget, 256)
 	setDefault(&c.Workers, 64)
@@ -189,6 +204,9 @@ func (c Config) checkNumbers() error {
 		{"ReadBufferMax", c.ReadBufferMax, c.ReadChunk, 1 << 30},
 		{"WriteHighWater", c.WriteHighWater, 1, 1 << 30},
 		{"WriteBufferMax", c.WriteBufferMax, c.WriteHighWater, 1 << 30},
+		{"PacketMax", c.PacketMax, 64, maxDatagram},
+		{"PacketBatch", c.PacketBatch, 1, 1024},
+		{"PacketBacklog", c.PacketBacklog, 1, 1 << 30},
 		{"AcceptBudget", c.AcceptBudget, 1, 1 << 20},
 		{"TaskBudget", c.TaskBudget, 1, 1 << 20},
 		{"Workers", c.Workers, 1, 1 << 20},

@@ -32,6 +32,9 @@ func (l *loop) goOnDraining(c *cell) {
 		l.emptyBacklog(ls)
 	}
 	l.unlisten(c, nil)
+	for n := len(c.packetConns); n > 0; n = len(c.packetConns) {
+		l.closePackets(c.packetConns[n-1], nil)
+	}
 	for _, conn := range l.connsOf(c) {
 		l.guard(func() { l.drainConn(conn) })
 	}
@@ -107,7 +110,7 @@ func (l *loop) endDrains() {
 
 // busy reports whether something of the namespace is still used here.
 func (c *cell) busy() bool {
-	return c.conns != nil || c.listeners != nil || c.inside.load() > 0 || c.lookups.load() > 0 || c.guests.len() > 0
+	return c.conns != nil || c.listeners != nil || len(c.packetConns) > 0 || c.inside.load() > 0 || c.lookups.load() > 0 || c.guests.len() > 0
 }
 
 // evict takes the thread out of a namespace that is going away: it would keep

@@ -144,7 +144,10 @@ func (e *Engine) Handle(network string, port int, h Handler, options ...HandleOp
 	case h == nil:
 		return &Error{Op: "handle", Err: fmt.Errorf("%w: no handler for port %d", ErrBadHandle, port)}
 	}
-	svc := &service{network: network, port: port, handler: h}
+	return e.register(&service{network: network, port: port, handler: h}, options)
+}
+
+func (e *Engine) register(svc *service, options []HandleOption) error {
 	for _, o := range options {
 		o(svc)
 	}

@@ -17,6 +17,8 @@ var (
 	ErrBadConfig = errors.New("bad config")
 	// ErrNotAttached is a Detach of a namespace that isn't attached.
 	ErrNotAttached = errors.New("namespace not attached")
+	// ErrBadPath is a Send to or from where its socket can't send.
+	ErrBadPath = errors.New("no way for a packet")
 	// ErrBusy is a Go while too much work of the namespace waits.
 	ErrBusy = errors.New("too much work waits")
 	// ErrDescriptors is a process with too few descriptors for what is asked;

@@ -11,6 +11,7 @@ import (
 type sockets struct {
 	port *port
 	fds  []int // one for each loop, or only one
+	v4   bool  // packet sockets without IPv6
 }
 
 func closeAll(all []*sockets) {
@@ -44,7 +45,7 @@ func (ct *control) open(ns *Namespace, p *port) (*sockets, error) {
 		return nil, fail(fmt.Errorf("%w: %w", ErrSwitch, err))
 	}
 	cfg := ct.eng.cfg
-	spec := listenSpec{port: p.svc.port, backlog: cfg.Backlog, keepAlive: cfg.KeepAlive, timeout: cfg.UserTimeout}
+	spec := listenSpec{network: p.svc.network, port: p.svc.port, backlog: cfg.Backlog, keepAlive: cfg.KeepAlive, timeout: cfg.UserTimeout}
 	s := &sockets{port: p}
 	if cfg.Accept == AcceptSteered && len(ct.eng.loops) > 1 {
 		err := ct.openGroup(s, spec)
@@ -53,13 +54,23 @@ func (ct *control) open(ns *Namespace, p *port) (*sockets, error) {
 		}
 		ct.eng.log.Warn("no reuseport group to be had; one listener for all loops", "netns", ns.Name(), "port", p.svc.port, "err", err)
 	}
-	fd, bound, err := listenTCP(spec)
+	fd, bound, err := s.make(spec)
 	if err != nil {
 		return nil, fail(err)
 	}
 	s.fds = []int{fd}
 	ns.setBound(p, bound, 1)
 	return s, nil
+}
+
+// make makes one of the sockets.
+func (s *sockets) make(spec listenSpec) (fd, port int, err error) {
+	if spec.network != "udp" {
+		return listenTCP(spec)
+	}
+	u, err := listenUDP(spec)
+	s.v4 = u.v4
+	return u.fd, u.port, err
 }
 
 func wrapIf(err error, wrap func(error) error) error {
@@ -75,7 +86,7 @@ func (ct *control) openGroup(s *sockets, spec listenSpec) error {
 	spec.share = true
 	cpus := make([]int, 0, len(ct.eng.loops))
 	for i, l := range ct.eng.loops {
-		fd, bound, err := listenTCP(spec)
+		fd, bound, err := s.make(spec)
 		if err == nil {
 			s.fds = append(s.fds, fd)
 			cpus = append(cpus, l.cpu)
@@ -106,16 +117,21 @@ func (ct *control) handOut(s *sockets) {
 	if len(s.fds) == 1 {
 		ct.turn++
 		i := ct.turn % len(loops)
-		ct.give(loops[i], s.port.eps[i], s.fds[0], len(loops) > 1)
+		ct.give(loops[i], s, s.fds[0], len(loops) > 1)
 		return
 	}
 	for i, fd := range s.fds {
-		ct.give(loops[i], s.port.eps[i], fd, false)
+		ct.give(loops[i], s, fd, false)
 	}
 }
 
-func (ct *control) give(l *loop, ep *endpoint, fd int, spread bool) {
-	if !l.post(task{kind: taskLoop, run: func(l *loop) { l.listen(ep, fd, spread) }}) {
+func (ct *control) give(l *loop, s *sockets, fd int, spread bool) {
+	ep, bound := s.port.eps[l.index], s.port.bound
+	run := func(l *loop) { l.listen(ep, fd, spread) }
+	if h := ep.svc.packets; h != nil {
+		run = func(l *loop) { l.adoptPackets(ep, h, packetSocket{fd, bound, s.v4}) }
+	}
+	if !l.post(task{kind: taskLoop, run: run}) {
 		closeSocket(fd)
 	}
 }

@@ -49,13 +49,14 @@ type loop struct {
 	output []byte                         // scratch that a callback's writes go to
 	spare  []*buffers                     // empty ones that connections have used
 
-	dirty  []*Conn // to settle at the end of the turn
-	again  []*Conn // to call without a new event
-	tasks  []task  // being run: a part of a mailbox that was taken
-	taken  []task  // the slice that tasks is a part of
-	dead   []int   // descriptors to close at the end of the turn
-	drains []*cell // namespaces that are being drained
-	cells  map[*Namespace]*cell
+	dirty   []*Conn  // to settle at the end of the turn
+	again   []*Conn  // to call without a new event
+	tasks   []task   // being run: a part of a mailbox that was taken
+	taken   []task   // the slice that tasks is a part of
+	dead    []int    // descriptors to close at the end of the turn
+	drains  []*cell  // namespaces that are being drained
+	packets *packets // nil before the first packet socket
+	cells   map[*Namespace]*cell
 
 	ended     int64 // when the last turn ended
 	slept     int64 // how long the last wait took
@@ -106,7 +107,7 @@ func (c *Config) limits() limits {
 type loopStats struct {
 	turns, events, stale, waits, tasks, timers, panics counter
 	switches, avoided, switchErrors, switchNanos       counter
-	conns, listeners                                   counter
+	conns, listeners, packetConns                      counter
 	stalls, strays, resets                             counter
 	turnSeconds, batchEvents                           histogram
 }
@@ -203,6 +204,7 @@ func (l *loop) pickUp() {
 	for _, c := range l.drains {
 		l.goOnDraining(c)
 	}
+	l.pickUpPackets()
 	l.settleDirty()
 	l.reap()
 }
@@ -216,6 +218,7 @@ func (l *loop) turn() {
 	l.runTimers()
 	l.callAgain()
 	l.settleDirty()
+	l.flushPackets()
 	l.reap()
 	l.record(len(events))
 }

@@ -55,6 +55,7 @@ type service struct {
 	network  string
 	port     int
 	handler  Handler
+	packets  PacketHandler // instead, if the network is "udp"
 	anywhere bool
 	bridge   *bridge  // instead of a handler: connections go to its Accept
 	dial     dialSpec // of a dialed connection
@@ -107,17 +108,19 @@ type cell struct {
 	ns          *Namespace
 	first, last int32 // the bucket of the batch being ordered; first is -1 when empty
 
-	conns     *Conn // a list
-	listeners []*listener
-	draining  bool
-	drained   bool // reported: nothing of it may come here any more
-	deadline  timer
+	conns       *Conn // a list
+	listeners   []*listener
+	packetConns []*PacketConn
+	draining    bool
+	drained     bool // reported: nothing of it may come here any more
+	deadline    timer
 
 	bytesIn, bytesOut  counter // see endpoint.publish
 	open, listening    counter
 	inside             counter // works whose thread is, or will be, in it
 	accepted, rejected counter
 	dialed, lookups    counter // lookups are those under way
+	packets            packetCounters
 	errors             [errorKinds]counter
 
 	guests guests
@@ -288,6 +291,8 @@ func (ns *Namespace) stats() NamespaceStats {
 	for i, c := range ns.cells {
 		s.Conns += int(c.open.load()) + c.guests.len()
 		s.Holds.Listeners += int(c.listening.load())
+		s.Holds.PacketConns += int(c.packets.conns.load())
+		s.Packets.Add(c.packets.load())
 		s.Holds.Work += int(c.inside.load())
 		s.Accepted += c.accepted.load()
 		s.Rejected += c.rejected.load()

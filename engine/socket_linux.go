@@ -187,6 +187,7 @@ func pendingError(fd int) error {
 
 // listenSpec is what a listening socket is to be.
 type listenSpec struct {
+	network   string
 	port      int
 	backlog   int
 	share     bool // join a reuseport group

@@ -64,9 +64,10 @@ type LoopStats struct {
 	SwitchErrors    uint64        // setns(2) calls that failed
 	SwitchTime      time.Duration // time spent in setns(2)
 
-	Conns     int // connections open now
-	Listeners int // listeners registered now
-	Mailbox   int // tasks waiting now
+	Conns       int // connections open now
+	Listeners   int // listeners registered now
+	PacketConns int // packet sockets registered now
+	Mailbox     int // tasks waiting now
 
 	// Namespace names where the thread was at the end of its last turn; "" is
 	// home.
@@ -98,6 +99,7 @@ type NamespaceStats struct {
 	Rejected uint64 // connections closed at once because of a limit or a drain
 	BytesIn  uint64
 	BytesOut uint64
+	Packets  PacketStats
 	Errors   ErrorCounts
 
 	Listeners []ListenerStats
@@ -107,6 +109,7 @@ type NamespaceStats struct {
 // Totals adds up the counters of several namespaces.
 type Totals struct {
 	Accepted, Dialed, Rejected, BytesIn, BytesOut uint64
+	Packets                                       PacketStats
 	Errors                                        ErrorCounts
 }
 
@@ -117,14 +120,33 @@ func (t *Totals) Add(ns *NamespaceStats) {
 	t.Rejected += ns.Rejected
 	t.BytesIn += ns.BytesIn
 	t.BytesOut += ns.BytesOut
+	t.Packets.Add(ns.Packets)
 	for kind, n := range ns.Errors {
 		t.Errors[kind] += n
 	}
 }
 
+// PacketStats counts datagrams. Their bytes are among the namespace's.
+type PacketStats struct {
+	In        uint64 // received
+	Out       uint64 // that the kernel took
+	Dropped   uint64 // that it did not take, or that waited for it in vain
+	Missed    uint64 // that came when a socket's receive buffer was full, as far as later ones say
+	Truncated uint64 // received, but longer than Config.PacketMax
+}
+
+// Add adds other counts.
+func (s *PacketStats) Add(o PacketStats) {
+	s.In += o.In
+	s.Out += o.Out
+	s.Dropped += o.Dropped
+	s.Missed += o.Missed
+	s.Truncated += o.Truncated
+}
+
 // ListenerStats is one port of one namespace.
 type ListenerStats struct {
-	Network string // "tcp"
+	Network string // "tcp" or "udp"
 	Port    int    // the port that was bound
 	Sockets int    // how many sockets share it; 0 while Err is set
 	Err     error  // why the port is not served, until a retry succeeds
@@ -136,6 +158,7 @@ type ListenerStats struct {
 type Holds struct {
 	Handle      bool  // the namespace's own descriptor
 	Listeners   int   // listening sockets
+	PacketConns int   // packet sockets
 	Conns       int   // connections, also those that are being dialed
 	Lookups     int   // names being looked up in it
 	ParkedLoops []int // loops whose thread is in the namespace
@@ -144,7 +167,7 @@ type Holds struct {
 
 // Ours reports whether this process holds the namespace at all.
 func (h Holds) Ours() bool {
-	return h.Handle || h.Listeners > 0 || h.Conns > 0 || h.Lookups > 0 || h.Work > 0 || len(h.ParkedLoops) > 0
+	return h.Handle || h.Listeners > 0 || h.PacketConns > 0 || h.Conns > 0 || h.Lookups > 0 || h.Work > 0 || len(h.ParkedLoops) > 0
 }
 
 // ErrorKind says what went wrong, for counting.

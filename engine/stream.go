@@ -158,19 +158,26 @@ func (l *loop) tell(c *Conn, callback func(Handler, *Conn)) {
 
 // checkThread catches a handler that has left the thread somewhere else.
 func (l *loop) checkThread(c *Conn) {
+	if err := l.strayed(c.ep); err != nil {
+		c.fail(c.error("handler", err))
+	}
+}
+
+// strayed says whether, and brings the thread home.
+func (l *loop) strayed(ep *endpoint) error {
 	if l.thread == nil {
-		return
+		return nil
 	}
 	err := l.thread.Verify()
 	if err == nil {
-		return
+		return nil
 	}
 	l.at = nil
 	l.stats.strays.inc()
-	c.ep.cell.errors[ErrorStray].inc()
-	c.fail(c.error("handler", errors.Join(ErrStrayed, err)))
-	l.eng.log.Error("handler left its thread in another namespace", "netns", c.ep.cell.ns.Name(), "port", c.ep.svc.port, "err", err)
+	ep.cell.errors[ErrorStray].inc()
+	l.eng.log.Error("handler left its thread in another namespace", "netns", ep.cell.ns.Name(), "port", ep.svc.port, "err", err)
 	l.goHome()
+	return errors.Join(ErrStrayed, err)
 }
 
 // settle brings a connection into order after its callbacks: what they wrote

@@ -50,7 +50,7 @@ func (l *loop) snapshot() LoopStats {
 		Tasks: s.tasks.load(), Timers: s.timers.load(), Panics: s.panics.load(), Stalls: s.stalls.load(), Strays: s.strays.load(),
 		Switches: s.switches.load(), SwitchesAvoided: s.avoided.load(), SwitchErrors: s.switchErrors.load(),
 		SwitchTime: time.Duration(s.switchNanos.load()),
-		Conns:      int(s.conns.load()), Listeners: int(s.listeners.load()), Mailbox: int(l.mail.length.Load()),
+		Conns:      int(s.conns.load()), Listeners: int(s.listeners.load()), PacketConns: int(s.packetConns.load()), Mailbox: int(l.mail.length.Load()),
 		Busy:        l.busy(),
 		TurnSeconds: s.turnSeconds.snapshot(), BatchEvents: s.batchEvents.snapshot(),
 	}

@@ -51,9 +51,10 @@
 //	connections             open now
 //	accepted, dialed, rejected  connections so far
 //	bytes_in, bytes_out
+//	packets                 in, out, dropped, missed, truncated (see engine.PacketStats)
 //	errors                  an object with a number for each kind: "accept_limit" …
 //	listeners               each with network, port, sockets, and error, "" if it serves
-//	holds                   ours, handle, listeners, connections, work, lookups, parked_loops (see engine.Holds)
+//	holds                   ours, handle, listeners, packet_sockets, connections, work, lookups, parked_loops (see engine.Holds)
 //
 // /loops has loops, a list of which each has
 //
@@ -61,7 +62,7 @@
 //	namespace, busy_seconds  where the thread was last, "" being home; how long this turn has gone on
 //	turns, events, stale_events, waits, tasks, timers, panics, stalls, strays
 //	switches, switches_avoided, switch_errors, switch_seconds
-//	connections, listeners, mailbox
+//	connections, listeners, packet_sockets, mailbox
 //	turn_seconds, batch_events   distributions, each with bounds, counts and sum (see engine.Histogram)
 //
 // /healthz has status, "ok" or "stalled", and stalled, a list of which each

@@ -92,9 +92,10 @@ func everything() *fake {
 	serving, draining, failed := tenant(0), tenant(1), tenant(2)
 	serving.Conns, serving.Accepted, serving.Rejected, serving.BytesIn, serving.BytesOut = 3, 10, 1, 4096, 8192
 	serving.Dialed = 4
+	serving.Packets = engine.PacketStats{In: 30, Out: 20, Dropped: 3, Missed: 2, Truncated: 1}
 	serving.Errors[engine.ErrorRead] = 2
 	serving.Listeners = []engine.ListenerStats{{Network: "tcp", Port: 7, Sockets: 2}, {Network: "tcp", Port: 3260, Sockets: 2}}
-	serving.Holds = engine.Holds{Handle: true, Listeners: 4, Conns: 3, Work: 2, ParkedLoops: []int{0}}
+	serving.Holds = engine.Holds{Handle: true, Listeners: 4, PacketConns: 5, Conns: 3, Work: 2, ParkedLoops: []int{0}}
 	draining.State = engine.StateDraining
 	draining.Since = start.Add(time.Minute)
 	draining.Accepted = 5
@@ -125,7 +126,7 @@ func loop(index int) engine.LoopStats {
 		Turns: 100, Events: 250, StaleEvents: 1, Waits: 120, Tasks: 11, Timers: 12,
 		Panics: 13, Stalls: 14, Strays: 15,
 		Switches: 40, SwitchesAvoided: 200, SwitchErrors: 2, SwitchTime: 60 * time.Microsecond,
-		Conns: 2, Listeners: 3, Mailbox: 4, Namespace: "tenant-0", Busy: 5 * time.Millisecond,
+		Conns: 2, Listeners: 3, PacketConns: 6, Mailbox: 4, Namespace: "tenant-0", Busy: 5 * time.Millisecond,
 		TurnSeconds: engine.Histogram{Bounds: []float64{1e-6, 2e-6, 4e-6}, Counts: []uint64{50, 30, 15, 5}, Sum: 0.0003},
 		BatchEvents: engine.Histogram{Bounds: []float64{1, 2, 4}, Counts: []uint64{40, 30, 20, 10}, Sum: 250},
 	}

@@ -17,6 +17,7 @@ var listedStates = [...]engine.State{engine.StateAttaching, engine.StateServing,
 // counters are the numbers of a namespace that only grow.
 type counters struct {
 	accepted, dialed, rejected, bytesIn, bytesOut uint64
+	packets                                       engine.PacketStats
 	errors                                        engine.ErrorCounts
 }
 
@@ -26,6 +27,7 @@ func (c *counters) add(o *counters) {
 	c.rejected += o.rejected
 	c.bytesIn += o.bytesIn
 	c.bytesOut += o.bytesOut
+	c.packets.Add(o.packets)
 	for kind, n := range o.errors {
 		c.errors[kind] += n
 	}
@@ -39,6 +41,13 @@ func (c *counters) since(before *counters) counters {
 		rejected: growth(before.rejected, c.rejected),
 		bytesIn:  growth(before.bytesIn, c.bytesIn),
 		bytesOut: growth(before.bytesOut, c.bytesOut),
+		packets: engine.PacketStats{
+			In:        growth(before.packets.In, c.packets.In),
+			Out:       growth(before.packets.Out, c.packets.Out),
+			Dropped:   growth(before.packets.Dropped, c.packets.Dropped),
+			Missed:    growth(before.packets.Missed, c.packets.Missed),
+			Truncated: growth(before.packets.Truncated, c.packets.Truncated),
+		},
 	}
 	for kind, n := range c.errors {
 		d.errors[kind] = growth(before.errors[kind], n)
@@ -107,6 +116,7 @@ func countersOf(ns *engine.NamespaceStats) counters {
 		rejected: ns.Rejected,
 		bytesIn:  ns.BytesIn,
 		bytesOut: ns.BytesOut,
+		packets:  ns.Packets,
 		errors:   ns.Errors,
 	}
 }

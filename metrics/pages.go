@@ -40,9 +40,18 @@ type namespaceView struct {
 	Rejected    uint64            `json:"rejected"`
 	BytesIn     uint64            `json:"bytes_in"`
 	BytesOut    uint64            `json:"bytes_out"`
+	Packets     packetsView       `json:"packets"`
 	Errors      map[string]uint64 `json:"errors"` // by engine.ErrorKind, all of them
 	Listeners   []listenerView    `json:"listeners"`
 	Holds       holdsView         `json:"holds"`
+}
+
+type packetsView struct {
+	In        uint64 `json:"in"`
+	Out       uint64 `json:"out"`
+	Dropped   uint64 `json:"dropped"`
+	Missed    uint64 `json:"missed"`
+	Truncated uint64 `json:"truncated"`
 }
 
 type listenerView struct {
@@ -56,6 +65,7 @@ type holdsView struct {
 	Ours        bool  `json:"ours"` // whether this process holds the namespace at all
 	Handle      bool  `json:"handle"`
 	Listeners   int   `json:"listeners"`
+	Packets     int   `json:"packet_sockets"`
 	Connections int   `json:"connections"`
 	Work        int   `json:"work"`
 	Lookups     int   `json:"lookups"`
@@ -88,6 +98,7 @@ type loopView struct {
 	SwitchSeconds   float64       `json:"switch_seconds"`
 	Connections     int           `json:"connections"`
 	Listeners       int           `json:"listeners"`
+	PacketSockets   int           `json:"packet_sockets"`
 	Mailbox         int           `json:"mailbox"`
 	TurnSeconds     histogramView `json:"turn_seconds"`
 	BatchEvents     histogramView `json:"batch_events"`
@@ -192,12 +203,14 @@ func viewNamespace(ns *engine.NamespaceStats) namespaceView {
 		Rejected:    ns.Rejected,
 		BytesIn:     ns.BytesIn,
 		BytesOut:    ns.BytesOut,
+		Packets:     packetsView(ns.Packets),
 		Errors:      make(map[string]uint64, len(ns.Errors)),
 		Listeners:   make([]listenerView, len(ns.Listeners)),
 		Holds: holdsView{
 			Ours:        ns.Holds.Ours(),
 			Handle:      ns.Holds.Handle,
 			Listeners:   ns.Holds.Listeners,
+			Packets:     ns.Holds.PacketConns,
 			Connections: ns.Holds.Conns,
 			Work:        ns.Holds.Work,
 			Lookups:     ns.Holds.Lookups,
@@ -238,6 +251,7 @@ func viewLoop(l *engine.LoopStats) loopView {
 		SwitchSeconds:   l.SwitchTime.Seconds(),
 		Connections:     l.Conns,
 		Listeners:       l.Listeners,
+		PacketSockets:   l.PacketConns,
 		Mailbox:         l.Mailbox,
 		TurnSeconds:     viewHistogram(l.TurnSeconds),
 		BatchEvents:     viewHistogram(l.BatchEvents),
