@@ -17,12 +17,17 @@ import (
 	"github.com/nsreactor/nsreactor/handlers/framing"
 )
 
+// snippet shout
 type shout struct{ engine.BaseHandler }
 
 func (shout) OnData(c *engine.Conn) {
-	b, _ := c.Next(-1)
-	_, _ = c.Write(bytes.ToUpper(b))
+	b, _ := c.Next(-1)                                   // all that has arrived, no copy
+	if _, err := c.Write(bytes.ToUpper(b)); err != nil { // goes out when OnData returns
+		c.Fail(err) // the peer takes nothing, and WriteBufferMax is reached
+	}
 }
+
+// end
 
 func TestShout(t *testing.T) {
 	_, lab := serve(t, shout{})

@@ -105,6 +105,9 @@ func (ct *control) post(f func(*control)) bool {
 
 // do is post, and waits.
 func (ct *control) do(f func(*control)) error {
+	if ct.eng.sim != nil {
+		return &Error{Op: "control", Err: errors.ErrUnsupported} // there is no control goroutine
+	}
 	done := make(chan struct{})
 	if !ct.post(func(ct *control) { defer close(done); f(ct) }) {
 		return &Error{Op: "control", Err: ErrStopped}

@@ -87,7 +87,7 @@ func inBubble() (is bool) {
 }
 
 // Engine is the loop's engine, for what a handler is given of it: Dial, Stats. It has
-// no control goroutine: Attach, Watch and Handle fail.
+// no control goroutine: Attach, Watch and Handle are an [errors.ErrUnsupported].
 func (l *Loop) Engine() *engine.Engine { return l.sim.Engine() }
 
 // Stats is the engine's.
