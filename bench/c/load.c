@@ -228,7 +228,9 @@ static void run(double seconds, double warmup, double rate)
 	measuring = false;
 	end = now;
 	server_end = watched_cpu();
-	cpu_end = nanoseconds(CLOCK_PROCESS_CPUTIME_ID) - idle;
+	cpu_end = nanoseconds(CLOCK_PROCESS_CPUTIME_ID);
+	// A poll that lost its CPU took longer than it computed.
+	cpu_end = cpu_end - cpu > idle ? cpu_end - idle : cpu;
 	print_marker("stop");
 	drive(now + COOLDOWN);
 	report((double)(end - begin) / SECOND, (double)(cpu_end - cpu) / SECOND, (double)(server_end - server) / SECOND,
