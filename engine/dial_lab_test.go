@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +18,7 @@ import (
 	"github.com/nsreactor/nsreactor/engine"
 	"github.com/nsreactor/nsreactor/nsctx"
 	"github.com/nsreactor/nsreactor/nsctx/nstest"
+	"github.com/nsreactor/nsreactor/nsctx/resolver"
 )
 
 // The addresses of every tenant's peer, and one that nobody has.
@@ -190,11 +193,15 @@ func TestEngineDialInTenant(t *testing.T) {
 type firstLine struct {
 	engine.BaseHandler
 	lines chan string
+	peers chan netip.AddrPort // nil if nobody asks
 }
 
 func (f firstLine) OnData(c *engine.Conn) {
 	b, _ := c.Next(c.Buffered())
 	f.lines <- string(b)
+	if f.peers != nil {
+		f.peers <- c.RemoteAddr()
+	}
 	c.Close()
 }
 
@@ -231,6 +238,30 @@ func linkLocal(t testing.TB, tenant *nstest.Tenant) string {
 		return addr != ""
 	})
 	return "[" + addr + "%" + zone + "]"
+}
+
+// A name is what the namespace's own configuration says.
+func TestDialNameInTenant(t *testing.T) {
+	lab := nstest.New(t)
+	tenants := map[string]*nstest.Tenant{peer4: lab.MustAdd(t, "a"), peer6: lab.MustAdd(t, "b")}
+	netns := t.TempDir()
+	for addr, tenant := range tenants {
+		must(t, os.Mkdir(filepath.Join(netns, tenant.Name), 0o700))
+		must(t, os.WriteFile(filepath.Join(netns, tenant.Name, "hosts"), []byte(addr+" backend\n"), 0o600))
+		backend(t, tenant.Peer, "peer of "+tenant.Name)
+	}
+	eng := tameEngine(t, engine.Config{Resolver: resolver.New(resolver.Config{NetnsDir: netns})})
+	must(t, eng.Watch(lab.Dir()))
+	for addr, tenant := range tenants {
+		lines, peers := make(chan string, 1), make(chan netip.AddrPort, 1)
+		_, err := eng.Dial(attached(t, eng, tenant.NS.ID()), "tcp", "backend:9", firstLine{lines: lines, peers: peers})
+		must(t, err)
+		if got := <-lines; got != "peer of "+tenant.Name+"\n" {
+			t.Errorf("%s: %q", tenant.Name, got)
+		} else if peer := <-peers; peer.Addr().String() != addr {
+			t.Errorf("%s: connected to %v", tenant.Name, peer)
+		}
+	}
 }
 
 // A dial does not keep its namespace: it ends when the namespace is drained,

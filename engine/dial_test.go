@@ -315,6 +315,21 @@ func TestDialWriteClose(t *testing.T) {
 	}
 }
 
+// A Wake that comes before there is a connection is answered when there is.
+func TestDialWake(t *testing.T) {
+	s := startServer(t, Config{}, hooks{})
+	woken := make(chan struct{}, 2)
+	p := plan(hooks{wake: func(c *Conn) { woken <- struct{}{} }})
+	release := s.hold(0)
+	c := s.connect("tcp", loopback(s.ports[0]), s.refereed(p))
+	c.Wake()
+	release()
+	await(t, p.opened, "OnOpen")
+	await(t, woken, "OnWake")
+	c.Wake()
+	await(t, woken, "another OnWake")
+}
+
 // The write half may be shut down before it is there.
 func TestDialCloseWrite(t *testing.T) {
 	s := startServer(t, Config{}, hooks{data: echo})
@@ -682,6 +697,40 @@ func TestDialUnansweredLookup(t *testing.T) {
 	c.Close()
 	p.mustFail(t, ErrClosed)
 	awaitUntil(t, "no lookup is left", func() bool { return s.stats().Holds.Lookups == 0 })
+}
+
+// stubborn is a Resolver that answers when it likes.
+type stubborn struct{ asked, answer chan struct{} }
+
+func (r stubborn) LookupNetIP(context.Context, *nsctx.Namespace, string, string) ([]netip.Addr, error) {
+	close(r.asked)
+	<-r.answer
+	return nil, errors.New("no such host")
+}
+
+// A namespace in which a name is looked up is not done with, though the dial is.
+func TestDrainWaitsForLookup(t *testing.T) {
+	r := stubborn{make(chan struct{}), make(chan struct{})}
+	s := startServer(t, Config{Resolver: r})
+	p := plan(hooks{})
+	s.connect("tcp", "never.example:80", s.refereed(p))
+	await(t, r.asked, "the lookup")
+	detached := make(chan error, 1)
+	go func() { detached <- s.Detach(soon(t), s.home) }()
+	p.mustFail(t, ErrDraining)
+	s.onLoop(0, func(*loop) {})
+	s.onLoop(0, func(*loop) {
+		if s.home.cells[0].drained {
+			t.Error("drained during a lookup")
+		}
+	})
+	if n := s.stats().Holds.Lookups; n != 1 {
+		t.Errorf("%d lookups are shown", n)
+	}
+	close(r.answer)
+	if err := await(t, detached, "Detach"); err != nil {
+		t.Error(err)
+	}
 }
 
 // counting is a Resolver that notes how many of its lookups run.

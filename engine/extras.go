@@ -15,6 +15,9 @@ type extras struct {
 	traffic   traffic
 	tap       func(*Conn, Direction, []byte)
 	alarms    []*Timer // that are armed
+
+	keepReading bool // also while the output is above the high-water mark
+	awaitsSpace bool // it is, and is read on
 }
 
 type value struct{ key, value any }
@@ -31,7 +34,7 @@ func (c *Conn) needExtras() *extras {
 // have to look at the extras.
 func (c *Conn) mark() {
 	x := c.extra
-	c.special = x.filter != nil || x.into.done != nil || x.tap != nil || x.traffic.wanted
+	c.special = x.filter != nil || x.into.done != nil || x.tap != nil || x.traffic.wanted || x.awaitsSpace
 }
 
 // SetValue keeps something with the connection under a key, as a handler that

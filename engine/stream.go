@@ -199,6 +199,7 @@ func (l *loop) settle(c *Conn) {
 	}
 	if c.special {
 		l.settleInto(c)
+		l.settleSpace(c)
 	}
 	if c.buf != nil {
 		l.takeBack(c)
@@ -228,7 +229,7 @@ func (l *loop) watermarks(c *Conn) {
 	high := l.eng.cfg.WriteHighWater
 	switch unsent := c.Unsent(); {
 	case unsent > high:
-		c.pause |= pausedByOutput
+		c.awaitSpace()
 	case c.pause&pausedByOutput != 0 && unsent <= high/2:
 		c.pause &^= pausedByOutput
 		c.wantSpace = true
