@@ -21,3 +21,16 @@ func TestDiscardConforms(t *testing.T) {
 		Exchanges: []handlertest.Exchange{{Send: "hello"}, {Send: "there"}},
 	})
 }
+
+// A proxy's replies are its backend's.
+func TestProxyConforms(t *testing.T) {
+	big := string(noise(10 << 10))
+	handlertest.Conform(t, func() engine.Handler { return handlers.Proxy{Address: "192.0.2.1:80"} }, handlertest.Script{
+		Exchanges: []handlertest.Exchange{{Send: "hello", Want: "hello"}, {Send: "\x00", Want: "\x00"}, {Send: big, Want: big}},
+		Options:   []handlertest.Option{handlertest.Backend(func(b []byte) []byte { return b })},
+		Except: map[string]string{
+			"garbage": "there is none for a proxy",
+			"drain":   "it can't tell an idle stream from a whole one, and leaves it its time",
+		},
+	})
+}
