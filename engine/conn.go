@@ -399,11 +399,11 @@ func (c *Conn) SetTimer(d time.Duration) {
 	c.loop.arm(c)
 }
 
-// AsyncWrite is Write from any goroutine. p belongs to the engine until done
-// is called, which happens once and always: on the connection's loop, as by
-// Call, with nil when p has been queued or with the reason why not, or, when there is no loop
-// any more, at once with [ErrStopped]. done may be nil. Writes of one goroutine
-// keep their order.
+// AsyncWrite is Write from any goroutine. p must not change until done is called,
+// though several AsyncWrites may share it. That happens once and always: on the
+// connection's loop, as by Call, with nil when p has been queued or with the reason
+// why not, or, when there is no loop any more, at once with [ErrStopped]. done may be
+// nil. Writes of one goroutine keep their order.
 func (c *Conn) AsyncWrite(p []byte, done func(error)) {
 	if !c.loop.post(task{kind: taskWrite, conn: c, data: p, done: done}) && done != nil {
 		done(ErrStopped)

@@ -2,6 +2,7 @@ package nsctx_test
 
 import (
 	"context"
+	"os"
 	"runtime"
 	"testing"
 	"time"
@@ -17,6 +18,9 @@ var onMain error
 func init() { runtime.LockOSThread() }
 
 func TestMain(m *testing.M) {
+	if os.Getenv(asksPrivilege) != "" {
+		answerPrivilege()
+	}
 	_, onMain = nsctx.LockThread()
 	runtime.UnlockOSThread() // so that tests may run on the main thread too
 	nstest.Main(m)
