@@ -27,7 +27,7 @@ const (
 // listen takes over a listening socket.
 func (l *loop) listen(ep *endpoint, fd int, spread bool) {
 	if ep.cell.draining || l.stopping {
-		closeSocket(fd)
+		l.eng.closeListener(ep.svc, fd)
 		return
 	}
 	l.cells[ep.cell.ns] = ep.cell
@@ -64,7 +64,7 @@ func (l *loop) unlisten(c *cell, only *service) {
 		l.timers.remove(&ls.timer)
 		l.disarmListener(ls)
 		l.table.drop(ls.token)
-		closeSocket(ls.fd)
+		l.eng.closeListener(ls.ep.svc, ls.fd)
 		ls.fd = -1
 		c.listening.dec()
 		l.stats.listeners.dec()

@@ -151,6 +151,9 @@ func (e *Engine) register(svc *service, options []HandleOption) error {
 	for _, o := range options {
 		o(svc)
 	}
+	if svc.mode != nil {
+		return &Error{Op: "handle", Err: fmt.Errorf("%w: a port has no SocketMode", ErrBadHandle)}
+	}
 	return e.handle(svc)
 }
 

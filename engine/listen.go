@@ -132,7 +132,7 @@ func (ct *control) give(l *loop, s *sockets, fd int, spread bool) {
 		run = func(l *loop) { l.adoptPackets(ep, h, packetSocket{fd, bound, s.v4}) }
 	}
 	if !l.post(task{kind: taskLoop, run: run}) {
-		closeSocket(fd)
+		ct.eng.closeListener(ep.svc, fd)
 	}
 }
 

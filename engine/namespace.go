@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"io/fs"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -57,8 +58,10 @@ type service struct {
 	handler  Handler
 	packets  PacketHandler // instead, if the network is "udp"
 	anywhere bool
-	bridge   *bridge  // instead of a handler: connections go to its Accept
-	dial     dialSpec // of a dialed connection
+	bridge   *bridge      // instead of a handler: connections go to its Accept
+	dial     dialSpec     // of a dialed connection
+	file     *unixFile    // of a unix socket
+	mode     *fs.FileMode // that its file is to have
 }
 
 // endpoint is a service in a namespace on a loop: all that an event needs to
@@ -237,7 +240,7 @@ func (ns *Namespace) removeName(name string) (last bool) {
 func (ns *Namespace) dropPorts() {
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
-	ns.ports = nil
+	ns.ports = slices.DeleteFunc(ns.ports, func(p *port) bool { return p.svc.file == nil })
 }
 
 // dropPort forgets a service that is no more.
@@ -285,7 +288,11 @@ func (ns *Namespace) stats() NamespaceStats {
 		Holds: Holds{Handle: ns.handle},
 	}
 	for _, p := range ns.ports {
-		s.Listeners = append(s.Listeners, ListenerStats{Network: p.svc.network, Port: p.bound, Sockets: p.sockets, Err: p.err})
+		ls := ListenerStats{Network: p.svc.network, Port: p.bound, Sockets: p.sockets, Err: p.err}
+		if p.svc.file != nil {
+			ls.Path = p.svc.file.path
+		}
+		s.Listeners = append(s.Listeners, ls)
 	}
 	ns.mu.Unlock()
 	for i, c := range ns.cells {

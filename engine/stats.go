@@ -146,8 +146,9 @@ func (s *PacketStats) Add(o PacketStats) {
 
 // ListenerStats is one port of one namespace.
 type ListenerStats struct {
-	Network string // "tcp" or "udp"
+	Network string // "tcp", "udp" or "unix"
 	Port    int    // the port that was bound
+	Path    string // of a unix socket
 	Sockets int    // how many sockets share it; 0 while Err is set
 	Err     error  // why the port is not served, until a retry succeeds
 }

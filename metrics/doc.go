@@ -53,7 +53,7 @@
 //	bytes_in, bytes_out
 //	packets                 in, out, dropped, missed, truncated (see engine.PacketStats)
 //	errors                  an object with a number for each kind: "accept_limit" …
-//	listeners               each with network, port, sockets, and error, "" if it serves
+//	listeners               each with network, port, path, sockets, and error, "" if it serves
 //	holds                   ours, handle, listeners, packet_sockets, connections, work, lookups, parked_loops (see engine.Holds)
 //
 // /loops has loops, a list of which each has

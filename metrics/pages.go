@@ -57,6 +57,7 @@ type packetsView struct {
 type listenerView struct {
 	Network string `json:"network"`
 	Port    int    `json:"port"`
+	Path    string `json:"path"` // of a unix socket
 	Sockets int    `json:"sockets"`
 	Error   string `json:"error"` // "" if the port is served
 }
@@ -221,7 +222,7 @@ func viewNamespace(ns *engine.NamespaceStats) namespaceView {
 		v.Errors[engine.ErrorKind(kind).String()] = n
 	}
 	for i, l := range ns.Listeners {
-		v.Listeners[i] = listenerView{Network: l.Network, Port: l.Port, Sockets: l.Sockets}
+		v.Listeners[i] = listenerView{Network: l.Network, Port: l.Port, Path: l.Path, Sockets: l.Sockets}
 		if l.Err != nil {
 			v.Listeners[i].Error = l.Err.Error()
 		}
