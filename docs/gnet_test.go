@@ -3,6 +3,7 @@ package docs
 import (
 	"bytes"
 	"context"
+	"io"
 	"testing"
 	"time"
 
@@ -57,6 +58,19 @@ func (s *gnetServer) OnTick() (time.Duration, gnet.Action) {
 
 func (s *gnetServer) OnShutdown(gnet.Engine) { close(s.ended) }
 
+// served7000 waits until port 7000 is served in all namespaces.
+func served7000(t *testing.T, eng *engine.Engine) {
+	t.Helper()
+	for _, ns := range eng.Namespaces() {
+		for deadline := time.Now().Add(patience); ns.Port("tcp", 7000) == 0; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: port 7000 is not served", ns.Name())
+			}
+		}
+	}
+}
+
+// The server ticks before its port is served, which is why the test waits for both.
 func TestGnet(t *testing.T) {
 	eng, lab := start(t)
 	must(t, eng.Watch(lab.Dir()))
@@ -64,8 +78,16 @@ func TestGnet(t *testing.T) {
 	served := make(chan error, 1)
 	go func() { served <- serveGnet(t.Context(), eng, server) }()
 	<-server.ticked
+	served7000(t, eng)
 	ask(t, lab, "hello", "HELLO")
-	ask(t, lab, "quit", "")
+	conn := dial(t, lab, "tenant-a")
+	if _, err := conn.Write([]byte("quit")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(conn); len(got) > 0 || err != nil {
+		t.Errorf("quit was answered by %q, %v", got, err)
+	}
+	_ = conn.Close()
 	must(t, <-served)
 	<-server.ended
 }
