@@ -58,15 +58,19 @@ func (c *conn) CloseWithCallback(callback gnet.AsyncCallback) error {
 	})
 }
 
-// post has f run on the connection's loop.
+// post has f run on the connection's loop, then the callback.
 func (c *conn) post(callback gnet.AsyncCallback, f func() error) error {
-	taken := c.ec.Call(func(*engine.Conn) {
+	return c.call(func() {
 		err := f()
 		if callback != nil {
 			_ = callback(c, err)
 		}
 	})
-	if !taken {
+}
+
+// call has f run on the connection's loop.
+func (c *conn) call(f func()) error {
+	if !c.ec.Call(func(*engine.Conn) { f() }) {
 		return gneterrors.ErrEngineInShutdown
 	}
 	return nil

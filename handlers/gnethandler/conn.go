@@ -28,7 +28,7 @@ type conn struct {
 	local netip.AddrPort
 	// The addresses as gnet wants them, made when first asked for.
 	localAddr, remoteAddr atomic.Pointer[net.TCPAddr]
-	unix                  *net.UnixAddr // the peer's, if it has no other
+	unix                  *unixAddrs // instead, of a unix socket
 }
 
 var _ gnet.Conn = (*conn)(nil)
@@ -36,19 +36,11 @@ var _ gnet.Conn = (*conn)(nil)
 func newConn(h *Handler, ec *engine.Conn) *conn {
 	c := &conn{ec: ec, h: h, events: h.events, opened: true, local: ec.LocalAddr()}
 	c.borrow(ec.Control)
-	if !ec.RemoteAddr().IsValid() {
-		c.unix = unixAddr(ec)
+	if ec.Network() == "unix" {
+		c.unix = c.unixAddrs()
 		c.noKeepAlive = true
 	}
 	return c
-}
-
-// unixAddr is the address of a unix socket's peer, which only dialed ones have.
-func unixAddr(ec *engine.Conn) *net.UnixAddr {
-	if r := registrationOf(ec); r != nil {
-		return &net.UnixAddr{Name: r.addr.String(), Net: "unix"}
-	}
-	return &net.UnixAddr{Net: "unix"}
 }
 
 // connOf is the gnet.Conn of an engine's connection; nil if it has none.
@@ -109,11 +101,11 @@ func (c *conn) Context() any { return c.ctx }
 // SetContext keeps something of the handler's with the connection.
 func (c *conn) SetContext(ctx any) { c.ctx = ctx }
 
-// LocalAddr is the connection's own address, where gnet gives the listener's.
+// LocalAddr is the connection's own address, where gnet has the listener's.
 // Any goroutine may call it, also after OnClose.
 func (c *conn) LocalAddr() net.Addr {
 	if c.unix != nil {
-		return &net.UnixAddr{Net: "unix"}
+		return &c.unix.local
 	}
 	return tcpAddr(&c.localAddr, c.local)
 }
@@ -122,7 +114,7 @@ func (c *conn) LocalAddr() net.Addr {
 // OnClose.
 func (c *conn) RemoteAddr() net.Addr {
 	if c.unix != nil {
-		return c.unix
+		return &c.unix.remote
 	}
 	return tcpAddr(&c.remoteAddr, c.ec.RemoteAddr())
 }

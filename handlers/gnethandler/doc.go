@@ -5,6 +5,7 @@
 //	…
 //	defer h.Close()
 //	err = eng.Handle("tcp", 7000, h)
+//	err = eng.HandlePackets("udp", 7000, h.Packets())
 //	…
 //	err = eng.Run(ctx)
 //

@@ -3,6 +3,7 @@ package gnethandler
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 
 	"github.com/nsreactor/nsreactor/engine"
@@ -19,6 +20,14 @@ func cause(err error) error {
 	e, ok := errors.AsType[*engine.Error](err)
 	if ok && (e.Op == "read" || e.Op == "write") && !errors.Is(e.Err, engine.ErrOverflow) {
 		return os.NewSyscallError(e.Op, e.Err)
+	}
+	return err
+}
+
+// late is what gnet says of a call that comes too late.
+func late(err error) error {
+	if errors.Is(err, engine.ErrClosed) {
+		return net.ErrClosed
 	}
 	return err
 }

@@ -8,8 +8,6 @@ import (
 
 	"github.com/panjf2000/gnet/v2"
 	gneterrors "github.com/panjf2000/gnet/v2/pkg/errors"
-
-	"github.com/nsreactor/nsreactor/engine"
 )
 
 // eventLoop is the loop of a connection, as it sees it. It is the connection
@@ -17,7 +15,13 @@ import (
 // of one loop have different ones.
 type eventLoop conn
 
-var _ gnet.EventLoop = (*eventLoop)(nil)
+// packetLoop is the loop of a packet's socket, likewise.
+type packetLoop packet
+
+var (
+	_ gnet.EventLoop = (*eventLoop)(nil)
+	_ gnet.EventLoop = (*packetLoop)(nil)
+)
 
 // EventLoop is the connection's loop. Any goroutine may call it.
 func (c *conn) EventLoop() gnet.EventLoop { return (*eventLoop)(c) }
@@ -26,30 +30,47 @@ func (c *conn) EventLoop() gnet.EventLoop { return (*eventLoop)(c) }
 // the connection would find it. If the runnable returns gnet's
 // ErrEngineShutdown, that is a Shutdown; its other errors are ignored.
 func (l *eventLoop) Execute(ctx context.Context, runnable gnet.Runnable) error {
+	return execute(ctx, runnable, l.h, (*conn)(l).call)
+}
+
+// Execute is that of a connection's loop.
+func (l *packetLoop) Execute(ctx context.Context, runnable gnet.Runnable) error {
+	return execute(ctx, runnable, l.h, (*packet)(l).call)
+}
+
+func execute(ctx context.Context, runnable gnet.Runnable, h *Handler, call func(func()) error) error {
 	if runnable == nil {
 		return gneterrors.ErrNilRunnable
 	}
-	taken := l.ec.Call(func(*engine.Conn) {
+	return call(func() {
 		if err := runnable.Run(ctx); errors.Is(err, gneterrors.ErrEngineShutdown) {
-			l.h.shutdown()
+			h.shutdown()
 		}
 	})
-	if !taken {
-		return gneterrors.ErrEngineInShutdown
+}
+
+// Close closes a connection at once: OnClose has been called when it returns. It
+// is for connections of this loop. A packet's is left alone, as on gnet; a Conn of
+// another making is gnet's ErrInvalidNetConn.
+func (l *eventLoop) Close(c gnet.Conn) error { return closeNow(c) }
+
+// Close is that of a connection's loop.
+func (l *packetLoop) Close(c gnet.Conn) error { return closeNow(c) }
+
+func closeNow(c gnet.Conn) error {
+	switch c := c.(type) {
+	case *conn:
+		c.end(nil)
+	case *packet:
+	default:
+		return gneterrors.ErrInvalidNetConn
 	}
 	return nil
 }
 
-// Close closes a connection of this loop at once: OnClose has been called when
-// it returns. Call it on the loop. A Conn of another making is gnet's
-// ErrInvalidNetConn.
-func (l *eventLoop) Close(gc gnet.Conn) error {
-	c, ok := gc.(*conn)
-	if !ok {
-		return gneterrors.ErrInvalidNetConn
-	}
-	c.end(nil)
-	return nil
+// Register fails: there is no connection to start from.
+func (*packetLoop) Register(context.Context, net.Addr) (<-chan gnet.RegisteredResult, error) {
+	return nil, gneterrors.ErrUnsupportedOp
 }
 
 // Enroll fails: the engine serves what it accepts.
@@ -57,7 +78,17 @@ func (*eventLoop) Enroll(context.Context, net.Conn) (<-chan gnet.RegisteredResul
 	return nil, gneterrors.ErrUnsupportedOp
 }
 
+// Enroll fails: the engine serves what it accepts.
+func (*packetLoop) Enroll(context.Context, net.Conn) (<-chan gnet.RegisteredResult, error) {
+	return nil, gneterrors.ErrUnsupportedOp
+}
+
 // Schedule fails, as it does on gnet.
 func (*eventLoop) Schedule(context.Context, gnet.Runnable, time.Duration) error {
+	return gneterrors.ErrUnsupportedOp
+}
+
+// Schedule fails, as it does on gnet.
+func (*packetLoop) Schedule(context.Context, gnet.Runnable, time.Duration) error {
 	return gneterrors.ErrUnsupportedOp
 }

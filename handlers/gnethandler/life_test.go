@@ -188,7 +188,7 @@ func TestShutdownAction(t *testing.T) {
 func TestShutdownActionOnGnet(t *testing.T) {
 	tenant := nstest.New(t).MustAdd(t, "a")
 	closed := make(chan error, 1)
-	ended := serveByGnet(t, tenant, &events{
+	ended := serveByGnet(t, "tcp", tenant, &events{
 		traffic: func(gnet.Conn) gnet.Action { return gnet.Shutdown },
 		close:   func(_ gnet.Conn, err error) gnet.Action { closed <- err; return gnet.None },
 	})

@@ -8,11 +8,21 @@ import (
 	"github.com/nsreactor/nsreactor/engine"
 )
 
-// Namespace is the namespace that a connection was accepted in; nil for a Conn
-// that is not of a [Handler]. Any goroutine may call it.
+// placed is a gnet.Conn of a Handler.
+type placed interface {
+	namespace() *engine.Namespace
+	enter() error
+}
+
+func (c *conn) namespace() *engine.Namespace { return c.ec.Namespace() }
+
+func (c *conn) enter() error { return c.ec.Enter() }
+
+// Namespace is the namespace of a connection, or of the socket that a datagram
+// came to; nil for a Conn that is not of a [Handler]. Any goroutine may call it.
 func Namespace(c gnet.Conn) *engine.Namespace {
-	if c, ok := c.(*conn); ok {
-		return c.ec.Namespace()
+	if c, ok := c.(placed); ok {
+		return c.namespace()
 	}
 	return nil
 }
@@ -24,8 +34,8 @@ var errForeign = errors.New("gnethandler: not a connection of this package")
 // callback returns, for a handler that is registered with
 // [engine.AnyNamespace]; see [engine.Conn.Enter].
 func Enter(c gnet.Conn) error {
-	if c, ok := c.(*conn); ok {
-		return c.ec.Enter()
+	if c, ok := c.(placed); ok {
+		return c.enter()
 	}
 	return errForeign
 }

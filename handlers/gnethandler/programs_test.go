@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"testing/iotest"
@@ -334,29 +336,36 @@ var operations = map[string]func(*operator, gnet.Conn) gnet.Action{
 		o.note("%s", errs(c.SetNoDelay(true), c.SetLinger(-1), c.SetKeepAlive(true, 30*time.Second, 4*time.Second, 3)))
 		dup, err := c.Dup()
 		o.noteOptions(dup)
-		o.note("%s", errs(err, unix.Close(dup)))
+		o.note("%s", errs(err, closeFD(dup)))
 		o.note("%s", errs(c.SetKeepAlive(false, 0, 0, 0), c.SetKeepAlive(true, 0, 0, 0), c.SetKeepAlivePeriod(time.Millisecond)))
 		o.noteOptions(c.Fd())
 		return gnet.None
 	},
 }
 
+// socketOptions are those that gnet has words for.
+var socketOptions = map[string]struct{ level, name int }{
+	"SO_RCVBUF":     {unix.SOL_SOCKET, unix.SO_RCVBUF},
+	"SO_SNDBUF":     {unix.SOL_SOCKET, unix.SO_SNDBUF},
+	"SO_KEEPALIVE":  {unix.SOL_SOCKET, unix.SO_KEEPALIVE},
+	"SO_LINGER":     {unix.SOL_SOCKET, unix.SO_LINGER},
+	"TCP_NODELAY":   {unix.IPPROTO_TCP, unix.TCP_NODELAY},
+	"TCP_KEEPIDLE":  {unix.IPPROTO_TCP, unix.TCP_KEEPIDLE},
+	"TCP_KEEPINTVL": {unix.IPPROTO_TCP, unix.TCP_KEEPINTVL},
+	"TCP_KEEPCNT":   {unix.IPPROTO_TCP, unix.TCP_KEEPCNT},
+}
+
 // noteOptions asks the kernel.
-func (o *operator) noteOptions(fd int) {
-	for _, option := range []struct {
-		word        string
-		level, name int
-	}{
-		{"SO_RCVBUF", unix.SOL_SOCKET, unix.SO_RCVBUF},
-		{"SO_SNDBUF", unix.SOL_SOCKET, unix.SO_SNDBUF},
-		{"SO_KEEPALIVE", unix.SOL_SOCKET, unix.SO_KEEPALIVE},
-		{"SO_LINGER", unix.SOL_SOCKET, unix.SO_LINGER},
-		{"TCP_NODELAY", unix.IPPROTO_TCP, unix.TCP_NODELAY},
-		{"TCP_KEEPIDLE", unix.IPPROTO_TCP, unix.TCP_KEEPIDLE},
-		{"TCP_KEEPINTVL", unix.IPPROTO_TCP, unix.TCP_KEEPINTVL},
-		{"TCP_KEEPCNT", unix.IPPROTO_TCP, unix.TCP_KEEPCNT},
-	} {
-		n, err := unix.GetsockoptInt(fd, option.level, option.name)
-		o.note("%s is %d, %s", option.word, n, errs(err))
+func (j *journal) noteOptions(fd int) {
+	for _, word := range slices.Sorted(maps.Keys(socketOptions)) {
+		j.noteOption(fd, word)
 	}
 }
+
+func (j *journal) noteOption(fd int, word string) {
+	option := socketOptions[word]
+	n, err := unix.GetsockoptInt(fd, option.level, option.name)
+	j.note("%s is %d, %s", word, n, errs(err))
+}
+
+func closeFD(fd int) error { return unix.Close(fd) }

@@ -14,7 +14,6 @@ import (
 // engine's connection's context until OnOpen.
 type registration struct {
 	ctx    any // what gnet.NewContext carries
-	addr   net.Addr
 	result chan gnet.RegisteredResult
 }
 
@@ -27,7 +26,7 @@ func (l *eventLoop) Register(ctx context.Context, addr net.Addr) (<-chan gnet.Re
 	if addr == nil {
 		return nil, gneterrors.ErrInvalidNetworkAddress
 	}
-	r := &registration{gnet.FromContext(ctx), addr, make(chan gnet.RegisteredResult, 1)}
+	r := &registration{gnet.FromContext(ctx), make(chan gnet.RegisteredResult, 1)}
 	taken := l.ec.Call(func(ec *engine.Conn) {
 		if _, err := ec.Dial(addr.Network(), addr.String(), l.h, engine.WithContext(r)); err != nil {
 			r.end(nil, err)

@@ -2,6 +2,7 @@ package gnethandler_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -39,8 +40,22 @@ func dial(t testing.TB, tenant *nstest.Tenant, port int) *net.TCPConn {
 	return client.(*net.TCPConn)
 }
 
-// serve has an engine serve the handler on enginePort in every tenant of the
-// lab. The handler's OnShutdown is called when the engine has shut down, at the
+// dialPackets is dial for UDP.
+func dialPackets(t testing.TB, tenant *nstest.Tenant, port int) net.Conn {
+	t.Helper()
+	client, err := tenant.Dial(t.Context(), "udp", port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	if err := client.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// serve has an engine serve the handler on enginePort, TCP and UDP, in every
+// tenant of the lab. The handler's OnShutdown is called when the engine has shut down, at the
 // end of the test.
 func serve(t testing.TB, lab *nstest.Lab, events gnet.EventHandler, cfg gnethandler.Config) *engine.Engine {
 	t.Helper()
@@ -66,7 +81,7 @@ func serveWith(t testing.TB, lab *nstest.Lab, ec engine.Config, events gnet.Even
 			t.Errorf("shutdown: %v", err)
 		}
 	})
-	if err := eng.Handle("tcp", enginePort, h); err != nil {
+	if err := errors.Join(eng.Handle("tcp", enginePort, h), eng.HandlePackets("udp", enginePort, h.Packets())); err != nil {
 		t.Fatal(err)
 	}
 	if err := eng.Watch(lab.Dir()); err != nil {
@@ -91,15 +106,20 @@ func (b booted) OnBoot(e gnet.Engine) gnet.Action {
 // until the test ends. gnet makes its listener on the thread that calls Run,
 // which is why that happens inside the namespace. The channel says when Run has
 // returned.
-func serveByGnet(t testing.TB, tenant *nstest.Tenant, events gnet.EventHandler, options ...gnet.Option) <-chan struct{} {
+func serveByGnet(t testing.TB, network string, tenant *nstest.Tenant, events gnet.EventHandler) <-chan struct{} {
+	t.Helper()
+	return runGnet(t, fmt.Sprintf("%s://%v:%d", network, tenant.Addr4, gnetPort), events, tenant.NS.Do)
+}
+
+// runGnet runs gnet until the test ends, in where do puts it.
+func runGnet(t testing.TB, address string, events gnet.EventHandler, do func(func() error) error) <-chan struct{} {
 	t.Helper()
 	b := booted{events, make(chan gnet.Engine, 1)}
-	options = append(options, gnet.WithNumEventLoop(1), gnet.WithReusePort(true), gnet.WithReuseAddr(true), gnet.WithLogger(gnetLogger{t}))
 	failed, ended := make(chan error, 1), make(chan struct{})
 	go func() {
 		defer close(ended)
-		failed <- tenant.NS.Do(func() error {
-			return gnet.Run(b, fmt.Sprintf("tcp://%v:%d", tenant.Addr4, gnetPort), options...)
+		failed <- do(func() error {
+			return gnet.Run(b, address, gnet.WithNumEventLoop(1), gnet.WithReusePort(true), gnet.WithReuseAddr(true), gnet.WithLogger(gnetLogger{t}))
 		})
 	}()
 	select {

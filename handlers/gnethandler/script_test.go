@@ -133,7 +133,13 @@ func (w witness) OnClose(c gnet.Conn, err error) gnet.Action {
 	return action
 }
 
-func ip(addr net.Addr) net.IP { return addr.(*net.TCPAddr).IP }
+// ip is an address without the port, which differs.
+func ip(addr net.Addr) net.IP {
+	if addr, ok := addr.(*net.UDPAddr); ok {
+		return addr.IP
+	}
+	return addr.(*net.TCPAddr).IP
+}
 
 // describe is an error without the ports and package names in its text.
 func describe(err error) string {
@@ -241,7 +247,7 @@ func equal(t *testing.T, newHandler func(*journal) gnet.EventHandler, scripts ..
 	tenant := lab.MustAdd(t, "a")
 	j := newJournal()
 	w := witness{newHandler(j), j}
-	serveByGnet(t, tenant, w)
+	serveByGnet(t, "tcp", tenant, w)
 	serve(t, lab, w, gnethandler.Config{})
 	for _, s := range scripts {
 		t.Run(s.name, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"github.com/panjf2000/gnet/v2"
 	gneterrors "github.com/panjf2000/gnet/v2/pkg/errors"
 	gnetsocket "github.com/panjf2000/gnet/v2/pkg/socket"
+	"golang.org/x/sys/unix"
 )
 
 // socket is a connection's descriptor, which gnet lets any goroutine use. The
@@ -120,3 +121,23 @@ func (s *socket) SetNoDelay(noDelay bool) error {
 }
 
 func seconds(d time.Duration) int { return int(d / time.Second) }
+
+// unixAddrs are the two ends of a unix socket, unix(7), of which the one that
+// has connected mostly has no name.
+type unixAddrs struct{ local, remote net.UnixAddr }
+
+// unixAddrs wraps getsockname(2) and getpeername(2).
+func (s *socket) unixAddrs() *unixAddrs {
+	named := func(get func(fd int) (unix.Sockaddr, error)) net.UnixAddr {
+		addr := net.UnixAddr{Net: "unix"}
+		_ = s.use(func(fd int) error {
+			sa, err := get(fd)
+			if sa, ok := sa.(*unix.SockaddrUnix); ok {
+				addr.Name = sa.Name
+			}
+			return err // ENOTCONN of a peer that is gone already: it has no name then
+		})
+		return addr
+	}
+	return &unixAddrs{named(unix.Getsockname), named(unix.Getpeername)}
+}
