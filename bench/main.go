@@ -18,6 +18,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/nsreactor/nsreactor/bench/internal/approaches"
+	"github.com/nsreactor/nsreactor/bench/internal/packets"
 	"github.com/nsreactor/nsreactor/bench/internal/parallel"
 	"github.com/nsreactor/nsreactor/bench/internal/peers"
 	"github.com/nsreactor/nsreactor/bench/internal/regress"
@@ -34,6 +35,7 @@ type commands struct {
 	Peers      peers.Command      `cmd:"" help:"Today's servers and a floor in C: throughput, CPU a request, latency, memory, accepts."`
 	Parallel   parallel.Command   `cmd:"" help:"One hot namespace on a device with several queues: loops against a thread a namespace."`
 	Toolkit    toolkit.Command    `cmd:"" help:"What a protocol author builds with, against what else there is: net/http through Engine.Listener."`
+	Packets    packets.Command    `cmd:"" help:"UDP: packets a CPU second, against loops around package net."`
 	Regress    regress.Command    `cmd:"" help:"Ratios against a kept baseline; exits 1 on a regression."`
 	Report     report.Command     `cmd:"" help:"Makes the page docs/results of the newest results."`
 }
