@@ -77,6 +77,9 @@ func (l *loop) dropAlarms(c *Conn) {
 	c.extra.alarms = nil
 }
 
-// Now is the time by the engine's clock, which goes on with handlertest's, and which
-// timers go by. Any goroutine may call it.
-func (c *Conn) Now() time.Time { return c.loop.eng.timeAt(c.loop.eng.clock()) }
+// Now is the time by the clock that timers go by, to measure with: handlertest moves it.
+// Any goroutine may call it.
+func (c *Conn) Now() time.Time {
+	e := c.loop.eng
+	return e.epoch.Add(time.Duration(e.clock()))
+}

@@ -29,3 +29,7 @@ func (c *Conn) unpause(reason pauseReason) {
 	}
 	c.loop.markDirty(c)
 }
+
+// Ending reports whether the connection is closed, closing or about to be: its handler is
+// told nothing more but OnClose.
+func (c *Conn) Ending() bool { return !c.open() || c.broken }

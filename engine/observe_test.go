@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -194,6 +195,34 @@ func TestHoldAndPauseAreApart(t *testing.T) {
 			})
 			if got := await(t, again, "OnData"); got != "abc" {
 				t.Errorf("got %q", got)
+			}
+		})
+	}
+}
+
+// Ending says that a connection is told nothing more, whichever way it ends.
+func TestEnding(t *testing.T) {
+	for name, end := range map[string]func(*Conn){
+		"Close":    (*Conn).Close,
+		"CloseNow": (*Conn).CloseNow,
+		"Fail":     func(c *Conn) { c.Fail(errors.New("enough")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			ended := make(chan bool, 3)
+			s := startServer(t, Config{}, hooks{
+				data:   func(c *Conn) { ended <- c.Ending(); end(c); ended <- c.Ending() },
+				closed: func(c *Conn, _ error) { ended <- c.Ending() },
+			})
+			c := s.dial()
+			c.send([]byte("x"))
+			for i, want := range []bool{false, true} {
+				if got := await(t, ended, "OnData"); got != want {
+					t.Errorf("%d: %v", i, got)
+				}
+			}
+			_ = c.Close()
+			if !await(t, ended, "OnClose") {
+				t.Error("it is not ending in OnClose")
 			}
 		})
 	}
