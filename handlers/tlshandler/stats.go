@@ -1,5 +1,7 @@
 package tlshandler
 
+import "github.com/nsreactor/nsreactor/handlers/tally"
+
 // Stats is a snapshot of what a Handler has done.
 type Stats struct {
 	Handshakes uint64          // that were successful
@@ -17,6 +19,22 @@ func (h *Handler) Stats() Stats {
 	}
 	s.InProgress, s.Waiting = h.gate.count()
 	return s
+}
+
+// Counters are the Stats, for metrics.
+func (h *Handler) Counters() []tally.Sample {
+	s := h.Stats()
+	samples := []tally.Sample{
+		tally.Count("tls_handshakes_total", "Successful TLS handshakes.", s.Handshakes),
+		tally.Count("tls_resumed_handshakes_total", "Of them, those that resumed a session.", s.Resumed),
+		tally.Gauge("tls_handshakes", "TLS handshakes under way.", float64(s.InProgress)),
+		tally.Gauge("tls_handshakes_waiting", "TLS handshakes that wait for one of these to end.", float64(s.Waiting)),
+	}
+	for reason, n := range s.Failed {
+		samples = append(samples,
+			tally.Count("tls_failed_handshakes_total", "TLS handshakes that failed, by reason.", n).By("reason", Reason(reason).String()))
+	}
+	return samples
 }
 
 // count counts a successful handshake.
