@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/nsreactor/nsreactor/engine"
+	"github.com/nsreactor/nsreactor/handlers/middleware"
 )
 
 // Proxy connects every connection to a backend and joins the two ([Join]). What
@@ -24,6 +25,10 @@ type Proxy struct {
 	In *engine.Namespace
 	// Timeout is how long to try. Default: engine.Config.DialTimeout.
 	Timeout time.Duration
+	// SendProxy tells the backend who the client is, with a header of this version of
+	// the PROXY protocol, 1 or 2: what the client's own proxy has declared, if
+	// [middleware.ProxyProtocol] is around the Proxy. 0 sends none.
+	SendProxy int
 
 	Joined
 }
@@ -37,10 +42,23 @@ func (p Proxy) OnOpen(c *engine.Conn) {
 		network = "tcp"
 	}
 	backend, err := c.Dial(network, p.Address, Joined{}, engine.AnyNamespace, engine.InNamespace(p.In), engine.DialTimeout(p.Timeout))
-	if err == nil {
-		err = Join(c, backend)
-	}
 	if err != nil {
 		c.Fail(err)
+		return
 	}
+	if err := p.join(c, backend); err != nil {
+		backend.CloseNow()
+		c.Fail(err)
+	}
+}
+
+// join says to the backend whose connection it is, and makes it that.
+func (p Proxy) join(c, backend *engine.Conn) error {
+	if p.SendProxy != 0 {
+		source, destination := middleware.ProxyFor(c)
+		if err := middleware.SendProxyHeader(backend, p.SendProxy, source, destination); err != nil {
+			return err
+		}
+	}
+	return Join(c, backend)
 }
