@@ -103,7 +103,7 @@ regress: ## ratios and counts against the kept baseline, in some minutes; exits 
 
 .PHONY: bench-all
 bench-all: ## every measurement and the page docs/results: an hour or so on a quiet machine
-	cd bench && go run . switch && go run . approaches && go run . peers && go run . parallel && go run . toolkit && go run . regress && go run . report
+	cd bench && go run . switch && go run . approaches && go run . peers && go run . parallel && go run . toolkit && go run . packets && go run . regress && go run . report
 
 .PHONY: bench-peers
 bench-peers: ## install the Debian packages that the benchmarks use: haproxy, strace
