@@ -31,6 +31,8 @@ var (
 	// ErrClosed is the error of a call on a connection that is closed or
 	// closing.
 	ErrClosed = errors.New("connection closed")
+	// ErrNotReady is the error of a Wire.Read that would have to wait.
+	ErrNotReady = errors.New("nothing to read yet")
 	// ErrClosedNow ends a connection that CloseNow has reset.
 	ErrClosedNow = errors.New("connection reset by CloseNow")
 	// ErrIdle ends a connection on which nothing moved for its idle timeout.

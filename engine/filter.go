@@ -1,5 +1,7 @@
 package engine
 
+import "io"
+
 // Filter stands between a connection's handler and the wire. What arrives goes
 // through Input before the handler sees it, what the handler writes goes through
 // Output before it is sent: TLS is one, compression could be another. Its methods
@@ -31,6 +33,16 @@ type Flusher interface {
 	// Flush sends what Output has kept. It follows every call of
 	// [Wire.FlushLater].
 	Flush(w *Wire) error
+}
+
+// Puller is a Filter that has memory of its own for what arrives, and reads it there
+// without a copy.
+type Puller interface {
+	Filter
+	// Pull stands for Input and InputEOF when there is something to read: the
+	// filter calls [Wire.Read] until that has no more. It reports false, and has
+	// read nothing, if Input and InputEOF are to be called this time.
+	Pull(w *Wire) (bool, error)
 }
 
 // Wire is a connection as its filter sees it. Its methods belong to the
@@ -84,6 +96,38 @@ func (c *Conn) tellSoon() {
 		c.loop.runAgain(c)
 		c.loop.markDirty(c)
 	}
+}
+
+// Read reads what has arrived into p, within Pull: recv(2). The error is
+// [ErrNotReady] when there is no more, or enough for this turn, and [io.EOF] at the
+// end; any other ends the connection.
+func (w *Wire) Read(p []byte) (int, error) {
+	c := (*Conn)(w)
+	l := c.loop
+	if c != l.filtering || c.eof || l.pullable == 0 {
+		return 0, ErrNotReady
+	}
+	p = p[:min(len(p), l.pullable)]
+	n, e := readSocket(c.fd, p)
+	switch {
+	case n > 0:
+		c.moved = l.now
+		l.received(c, n)
+		l.pullable -= n
+		if n < len(p) {
+			l.pullable = 0 // that was all: another recv(2) would only say EAGAIN
+		}
+		return n, nil
+	case e == 0:
+		c.eof = true
+		return 0, io.EOF
+	case notReady(e):
+		l.pullable = 0
+		return 0, ErrNotReady
+	}
+	c.ep.cell.errors[ErrorRead].inc()
+	c.fail(c.error("read", e))
+	return 0, c.failed
 }
 
 // Deliver passes a copy of p on to the handler.
@@ -161,10 +205,38 @@ func (l *loop) serveFiltered(c *Conn, f Filter) {
 		c.pause |= pausedByInput
 		return
 	}
+	c.prepareInput()
+	if !l.pull(c, f) {
+		l.push(c, f)
+	}
+	if !c.broken && c.wantData {
+		l.tellLeftovers(c)
+	}
+	if c.unread() >= l.limits.readMax {
+		c.pause |= pausedByInput
+	}
+}
+
+// pull has a filter that can read by itself, and wants to, do so.
+func (l *loop) pull(c *Conn, f Filter) (pulled bool) {
+	p, ok := f.(Puller)
+	if !ok {
+		return false
+	}
+	l.pullable = l.limits.readChunk
+	l.filter(c, func() (err error) {
+		pulled, err = p.Pull(c.Wire())
+		return err
+	})
+	l.pullable = 0
+	return pulled || c.broken
+}
+
+// push reads for the filter.
+func (l *loop) push(c *Conn, f Filter) {
 	if l.wire == nil {
 		l.wire = make([]byte, l.limits.readChunk)
 	}
-	c.prepareInput()
 	n, e := readSocket(c.fd, l.wire)
 	switch {
 	case n > 0:
@@ -177,12 +249,6 @@ func (l *loop) serveFiltered(c *Conn, f Filter) {
 	case !notReady(e):
 		c.ep.cell.errors[ErrorRead].inc()
 		c.fail(c.error("read", e))
-	}
-	if !c.broken && c.wantData {
-		l.tellLeftovers(c)
-	}
-	if c.unread() >= l.limits.readMax {
-		c.pause |= pausedByInput
 	}
 }
 

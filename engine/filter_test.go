@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 	"testing"
 )
 
@@ -178,5 +179,85 @@ func TestFilteredWriteOverflows(t *testing.T) {
 	}
 	if got := c.recv(5); string(got) != "okay|" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// pulling is a filter that reads by itself, in small pieces, once it has seen a first
+// byte, and turns bits over.
+type pulling struct {
+	flipping
+	begun bool
+}
+
+func (p *pulling) Input(w *Wire, arrived []byte) error {
+	p.begun = true
+	w.Deliver(flip(arrived))
+	return nil
+}
+
+func (p *pulling) Pull(w *Wire) (bool, error) {
+	if !p.begun {
+		return false, nil
+	}
+	piece := make([]byte, 100)
+	for {
+		n, err := w.Read(piece)
+		w.Deliver(flip(piece[:n]))
+		switch {
+		case errors.Is(err, ErrNotReady):
+			return true, nil
+		case errors.Is(err, io.EOF):
+			w.EOF()
+			return true, nil
+		case err != nil:
+			return true, err
+		}
+	}
+}
+
+// A filter that reads by itself sees all there is and the end, and takes turns with
+// others; outside of Pull there is nothing to read.
+func TestFilterReadsByItself(t *testing.T) {
+	ended := make(chan error, 1)
+	s := startServer(t, Config{ReadChunk: 4 << 10}, hooks{
+		open: func(c *Conn) { c.SetFilter(&pulling{flipping: flipping{closed: make(chan struct{})}}) },
+		data: func(c *Conn) {
+			if n, err := c.Wire().Read(make([]byte, 1)); n != 0 || !errors.Is(err, ErrNotReady) {
+				t.Errorf("Read outside of Pull: %d, %v", n, err)
+			}
+			echo(c)
+		},
+		closed: func(_ *Conn, err error) { ended <- err },
+	})
+	c := s.dial()
+	text := pattern(1, 100<<10)
+	c.send(flip(text[:1]))
+	got := c.recv(1)
+	go c.send(flip(text[1:]))
+	if got = append(got, c.recv(len(text)-1)...); !bytes.Equal(flip(got), text) {
+		t.Error("the echo differs")
+	}
+	c.finish()
+	_ = c.recvAll()
+	if err := await(t, ended, "OnClose"); err != nil {
+		t.Errorf("OnClose got %v", err)
+	}
+}
+
+// A reset that a filter reads is the connection's error.
+func TestFilterReadsAReset(t *testing.T) {
+	ended := make(chan error, 1)
+	s := startServer(t, Config{}, hooks{
+		open: func(c *Conn) {
+			c.SetFilter(&pulling{flipping: flipping{closed: make(chan struct{})}, begun: true})
+		},
+		closed: func(_ *Conn, err error) { ended <- err },
+	})
+	s.dial().reset()
+	if err := await(t, ended, "OnClose"); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("OnClose got %v", err)
+	}
+	if n := s.stats().Errors[ErrorRead]; n != 1 {
+		t.Errorf("%d errors of reading are counted", n)
 	}
 }

@@ -64,6 +64,7 @@ type loop struct {
 	idleSince int64 // when the last turn with an event ended
 	hot       bool  // events come faster than one can fall asleep
 	filtering *Conn // whose filter runs
+	pullable  int   // how many bytes that may still read
 	published nsctx.ThreadStats
 	moved     []*endpoint // whose bytes were counted since the counters were published
 	shownAt   int64       // when that was
@@ -112,6 +113,10 @@ type loopStats struct {
 	turnSeconds, batchEvents                           histogram
 }
 
+// heldBack is how much room a loop's scratch has beyond one read, in bytes: for what
+// was left unread before, and what a filter has held back, a record of TLS as a rule.
+const heldBack = 32 << 10
+
 func newLoop(e *Engine, index, cpu int) (*loop, error) {
 	p, err := poller.New()
 	if err != nil {
@@ -124,7 +129,7 @@ func newLoop(e *Engine, index, cpu int) (*loop, error) {
 func makeLoop(e *Engine, index, cpu int, p demultiplexer) *loop {
 	l := &loop{
 		eng: e, index: index, cpu: cpu, poller: p, table: newTable(),
-		input: make([]byte, e.cfg.ReadChunk), output: make([]byte, 64<<10),
+		input: make([]byte, e.cfg.ReadChunk+heldBack), output: make([]byte, 64<<10),
 		cells: make(map[*Namespace]*cell), stopped: make(chan struct{}), limits: e.cfg.limits(),
 	}
 	l.accept = new(acceptor).accept

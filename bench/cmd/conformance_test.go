@@ -3,6 +3,7 @@ package cmd
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -297,6 +298,25 @@ func TestNetHTTP(t *testing.T) {
 		server := run(t, "nethttp", args...)
 		everywhere(t, 2, func(conn net.Conn) error { return getAll(conn, 0, 1, 100, 70_000, 1<<20, 3) })
 		server.stop(t)
+	}
+}
+
+func TestTLS(t *testing.T) {
+	secure := func(f func(net.Conn) error) func(net.Conn) error {
+		return func(conn net.Conn) error { return f(tls.Client(conn, &tls.Config{InsecureSkipVerify: true})) }
+	}
+	for _, args := range [][]string{nil, {"-loop"}} {
+		t.Run(fmt.Sprint(args), func(t *testing.T) {
+			server := run(t, "tls", args...)
+			everywhere(t, 2, secure(echoes))
+			server.stop(t)
+			server = run(t, "tls", append(args, "-kind", "down")...)
+			everywhere(t, 2, secure(func(conn net.Conn) error {
+				_, err := io.ReadFull(conn, make([]byte, 1<<20))
+				return errors.Join(err, conn.Close())
+			}))
+			server.stop(t)
+		})
 	}
 }
 

@@ -2,6 +2,8 @@ package tlshandler
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"net"
 	"time"
 
@@ -14,7 +16,7 @@ import (
 type bridge struct {
 	session *session
 	feed    *feed  // nil after the handshake
-	arrived []byte // after it: what is to be read
+	arrived []byte // after it: what came with its last
 	silent  bool   // our half is shut down, nothing may be written any more
 }
 
@@ -27,12 +29,29 @@ func (b *bridge) Read(p []byte) (int, error) {
 		c := b.session.conn
 		return b.feed.read(p, func() { c.Call((*engine.Conn).Resume) })
 	}
-	if len(b.arrived) == 0 {
+	if len(b.arrived) > 0 {
+		n := copy(p, b.arrived)
+		b.arrived = b.arrived[n:]
+		return n, nil
+	}
+	return b.pull(p)
+}
+
+// pull reads from the wire, straight into where crypto/tls decrypts. That the wire
+// has ended is for the session to judge.
+func (b *bridge) pull(p []byte) (int, error) {
+	s := b.session
+	n, err := s.conn.Wire().Read(p)
+	switch {
+	case err == nil:
+		return n, nil
+	case errors.Is(err, io.EOF):
+		s.ended = true
+		return 0, errNotNow
+	case errors.Is(err, engine.ErrNotReady):
 		return 0, errNotNow
 	}
-	n := copy(p, b.arrived)
-	b.arrived = b.arrived[n:]
-	return n, nil
+	return 0, err
 }
 
 // Write is crypto/tls's.

@@ -58,7 +58,19 @@ func newSession(h *Handler, c *engine.Conn) *session {
 	return s
 }
 
-// Input is the filter's.
+// Pull is the filter's, when the connection is open.
+func (s *session) Pull(w *engine.Wire) (bool, error) {
+	if s.stage != open {
+		return false, nil
+	}
+	s.decrypt(w)
+	if s.ended && w.Open() {
+		s.endInput(w)
+	}
+	return true, nil
+}
+
+// Input is the filter's, until the connection is open.
 func (s *session) Input(w *engine.Wire, arrived []byte) error {
 	switch s.stage {
 	case greeting:
@@ -67,9 +79,6 @@ func (s *session) Input(w *engine.Wire, arrived []byte) error {
 		if s.bridge.feed.add(arrived) > maxFed {
 			s.hold()
 		}
-	case open:
-		s.bridge.arrived = arrived
-		s.decrypt(w)
 	}
 	return nil
 }
@@ -110,10 +119,9 @@ func (s *session) decrypt(w *engine.Wire) {
 			return
 		}
 	}
-	s.bridge.arrived = nil
 }
 
-// InputEOF is the filter's.
+// InputEOF is the filter's, until the connection is open.
 func (s *session) InputEOF(w *engine.Wire) error {
 	s.ended = true
 	switch s.stage {
@@ -122,8 +130,6 @@ func (s *session) InputEOF(w *engine.Wire) error {
 	case waiting, shaking:
 		f := s.bridge.feed
 		f.change(func() { f.eof = true })
-	case open:
-		s.endInput(w)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package toolkit
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -71,14 +72,30 @@ func (r Result) verdicts() []page.Verdict {
 				continue
 			}
 			cell := trial.Cell{Shape: s.Shape, Size: s.Size, Depth: s.Depth, Kind: s.Kind}
+			memory := f.memoryRatio(s)
+			got := fmt.Sprintf("CPU a message × %s, messages a second × %s", interval(s.CPURatio), interval(s.RateRatio))
+			if t.pss > 0 {
+				got += fmt.Sprintf(", memory × %.2f", memory)
+			}
 			all = append(all, page.Verdict{
 				What:    t.what + ", " + cell.String(),
-				Got:     fmt.Sprintf("CPU a message × %s, messages a second × %s", interval(s.CPURatio), interval(s.RateRatio)),
-				Reached: s.CPURatio.Median <= t.cpu && s.RateRatio.Median >= t.rate,
+				Got:     got,
+				Reached: s.CPURatio.Median <= t.cpu && s.RateRatio.Median >= t.rate && (t.pss == 0 || memory < t.pss),
 			})
 		}
 	}
 	return all
+}
+
+// memoryRatio is a server's memory, with all connections open, as a ratio to its
+// floor's.
+func (f Figures) memoryRatio(s trial.Summary) float64 {
+	for _, other := range f.Summaries {
+		if other.Server == s.Floor && other.Shape == s.Shape && other.Size == s.Size && other.PSSMB > 0 {
+			return s.PSSMB / other.PSSMB
+		}
+	}
+	return math.NaN()
 }
 
 // Section writes the newest run's part of the results page.

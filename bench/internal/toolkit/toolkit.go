@@ -18,7 +18,7 @@ type Command struct {
 	trial.Placement
 	Out     string   `help:"Folder to write to." default:"results" type:"path"`
 	Short   bool     `help:"A short form that checks that all works: one small shape, windows of a tenth of a second."`
-	Parts   []string `help:"What to measure: ${enum}." enum:"bridge,bridge-accept" default:"bridge,bridge-accept"`
+	Parts   []string `help:"What to measure: ${enum}." enum:"bridge,bridge-accept,tls-up,tls-down,tls-echo,tls-many" default:"bridge,bridge-accept,tls-up,tls-down,tls-echo,tls-many"`
 	Rounds  int      `help:"How often each server is measured in a cell." default:"15"`
 	Seconds float64  `help:"Length of a measured window." default:"0.3"`
 }
@@ -44,10 +44,11 @@ type target struct {
 	what string
 	cpu  float64 // CPU a message at most, as a ratio
 	rate float64 // messages a second at least, as a ratio
+	pss  float64 // memory at most, as a ratio; 0 is no target
 }
 
 // parts are all there are, in their order.
-var parts = []part{bridge, bridgeAccept}
+var parts = []part{bridge, bridgeAccept, tlsUp, tlsDown, tlsEcho, tlsMany}
 
 // Result is what a run comes to.
 type Result struct {

@@ -36,6 +36,11 @@ func Build(ctx context.Context, dir string, servers []Server) error {
 		if err := build(ctx, dir, s.Program); err != nil {
 			return err
 		}
+		for _, program := range s.Needs {
+			if err := buildGo(ctx, dir, program); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

@@ -39,7 +39,20 @@ const (
 	Table   Kind = "table"   // a request names a record of a shared table
 	HTTP    Kind = "http"    // GET, the body is Size bytes
 	Connect Kind = "connect" // a connection a message
+
+	TLSEcho Kind = "tls-echo" // these are cmd/tlsload's
+	TLSUp   Kind = "tls-up"   // a message is written
+	TLSDown Kind = "tls-down" // a message is read
 )
+
+// load is the program that knows the kind.
+func (k Kind) load() string {
+	switch k {
+	case TLSEcho, TLSUp, TLSDown:
+		return "tlsload"
+	}
+	return "load"
+}
 
 // A Cell is one row of conditions: every server is measured under each.
 type Cell struct {

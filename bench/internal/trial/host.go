@@ -121,7 +121,7 @@ func (h *Host) load(ctx context.Context, c Cell, port int) (*load, error) {
 	if err != nil {
 		return nil, err
 	}
-	return startLoad(ctx, exec.Command(h.path("load"), args...), h.LoadCPU, h.Nice)
+	return startLoad(ctx, exec.Command(h.path(c.Kind.load()), args...), h.LoadCPU, h.Nice)
 }
 
 // loadArgs are a load generator's arguments: what to ask for, of whom and from where.

@@ -14,6 +14,7 @@ type Server struct {
 	Program string   // below c/ or cmd/, or an absolute path
 	Args    []string // "{size}" in them stands for the cell's
 	Floor   string   // a server's name; its own for a floor
+	Needs   []string // further programs below cmd/, such as a load of its own
 }
 
 // inC reports whether the server's program is of the folder c.
