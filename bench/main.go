@@ -34,7 +34,7 @@ type commands struct {
 	Approaches approaches.Command `cmd:"" help:"The paper's three approaches: a process a namespace, a thread a namespace, nsreactor."`
 	Peers      peers.Command      `cmd:"" help:"Today's servers and a floor in C: throughput, CPU a request, latency, memory, accepts."`
 	Parallel   parallel.Command   `cmd:"" help:"One hot namespace on a device with several queues: loops against a thread a namespace."`
-	Toolkit    toolkit.Command    `cmd:"" help:"What a protocol author builds with, against what else there is: net/http through Engine.Listener."`
+	Toolkit    toolkit.Command    `cmd:"" help:"What a protocol author builds with, against what else there is: net/http through Engine.Listener, TLS on a loop."`
 	Packets    packets.Command    `cmd:"" help:"UDP: packets a CPU second, against loops around package net."`
 	Regress    regress.Command    `cmd:"" help:"Ratios against a kept baseline; exits 1 on a regression."`
 	Report     report.Command     `cmd:"" help:"Makes the page docs/results of the newest results."`
