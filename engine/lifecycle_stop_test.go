@@ -21,7 +21,7 @@ func TestShutdownAmidChanges(t *testing.T) {
 	const rounds, hands = 8, 4
 	for round := range rounds {
 		lab := nstest.New(t)
-		eng := tameEngine(t, engine.Config{Loops: 2, DrainTimeout: 100 * time.Millisecond})
+		eng := tameEngine(t, engine.Config{Loops: 2, DrainTimeout: hang})
 		must(t, eng.Handle("tcp", lifePort, new(witness)))
 		if round%2 == 0 {
 			must(t, eng.Watch(lab.Dir()))
