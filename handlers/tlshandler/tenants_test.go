@@ -304,3 +304,26 @@ func TestReasonsHaveNames(t *testing.T) {
 		t.Errorf("an unknown reason is %q", got)
 	}
 }
+
+// What is counted is told to package metrics under names of its own.
+func TestCounters(t *testing.T) {
+	ca, h := fixture(t, handlers.Echo{})
+	r := serve(t, engine.Config{}, h)
+	_ = r.dial("a", clientOf(ca))
+	_, _ = r.dialRaw("a").Write([]byte("GET / HTTP/1.1\r\n"))
+	awaitStats(t, h, "a failure and a success", func(s tlshandler.Stats) bool {
+		return s.Failed[tlshandler.ReasonNotTLS] == 1 && s.Handshakes == 1
+	})
+	got := map[string]float64{}
+	for _, s := range h.Counters() {
+		got[s.Name+" "+s.Value] = s.N
+	}
+	for name, want := range map[string]float64{
+		"tls_handshakes_total ": 1, "tls_failed_handshakes_total not_tls": 1, "tls_failed_handshakes_total timeout": 0,
+		"tls_handshakes ": 0, "tls_handshakes_waiting ": 0, "tls_resumed_handshakes_total ": 0,
+	} {
+		if n, ok := got[name]; !ok || n != want {
+			t.Errorf("%s is %v, %v", name, n, ok)
+		}
+	}
+}
