@@ -49,6 +49,12 @@ func serve(t *testing.T, h engine.Handler) (*engine.Engine, *site) {
 	return eng, lab
 }
 
+// hanging is a context that only a hang outlives.
+func hanging(t *testing.T) (context.Context, context.CancelFunc) {
+	t.Helper()
+	return context.WithTimeout(context.Background(), patience)
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
