@@ -172,6 +172,9 @@ func TestGate(t *testing.T) {
 		"drain while shut": {
 			func(lp *handlertest.Loop, c *handlertest.Conn) { lp.Drain(); c.Send("sesame"); c.Close() }, "", "orc",
 		},
+		"drain and end while shut": {
+			func(lp *handlertest.Loop, c *handlertest.Conn) { lp.Drain(); c.Send("ses"); c.CloseWrite(); c.Close() }, "ses", "odec",
+		},
 		"wake while shut": {
 			func(lp *handlertest.Loop, c *handlertest.Conn) {
 				c.Server().Wake()

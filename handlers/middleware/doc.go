@@ -30,6 +30,9 @@
 // registered with [engine.AnyNamespace] if the handler inside may. What is not used costs
 // nothing, and nothing in here allocates for a message.
 //
+// They are for connections: a handler of datagrams is of another kind. One that is detached
+// ([engine.Conn.Detach]) has left them: it is logged so, and counts towards no limit.
+//
 // # Writing one
 //
 // Embed [Base], and overwrite the callbacks that matter:

@@ -144,6 +144,18 @@ func TestRateOfCountedMessages(t *testing.T) {
 	c.Expect("y")
 }
 
+// A RateLimit that counts by itself takes no notice of such a handler.
+func TestRateIsNotCountedTwice(t *testing.T) {
+	rates := &middleware.RateLimit{Messages: perSecond(10)}
+	lp := handlertest.New(t, rates.Wrap(hooks{data: func(c *engine.Conn) {
+		middleware.Took(c, 100)
+		echo(c)
+	}}))
+	c := lp.Connect()
+	c.SendPieces("xyz", 1, 1)
+	c.Expect("xyz")
+}
+
 // To connect anew brings no new tokens; when the bucket is full nothing is kept of it.
 func TestRateOutlivesConnections(t *testing.T) {
 	rates := &middleware.RateLimit{Messages: middleware.Rate{PerSecond: 100, Burst: 1}}
@@ -188,5 +200,26 @@ func TestRateAndEnds(t *testing.T) {
 	c.ExpectEnd(nil)
 	if s := rates.Stats(); s.Waiting != 0 {
 		t.Errorf("stats: %+v", s)
+	}
+}
+
+// A newcomer that finds a token does not take it from those who have waited for it, though
+// their timer is late.
+func TestRateOfNewcomers(t *testing.T) {
+	var order []string
+	rates := &middleware.RateLimit{Messages: middleware.Rate{PerSecond: 1, Burst: 1}}
+	lp := handlertest.New(t, rates.Wrap(hooks{data: func(c *engine.Conn) {
+		b, _ := c.Next(-1)
+		order = append(order, string(b))
+	}}))
+	waits, newcomer := lp.Connect(), lp.Connect()
+	waits.SendPieces("ab", 1)
+	lp.Together(func() {
+		lp.Advance(2 * time.Second) // events come before timers
+		newcomer.Send("c")
+	})
+	lp.Advance(1100 * time.Millisecond)
+	if got := strings.Join(order, ""); got != "abc" {
+		t.Errorf("served in the order %s", got)
 	}
 }
