@@ -108,6 +108,16 @@ func (e *Engine) Dial(ns *Namespace, network, address string, h Handler, options
 	return c, nil
 }
 
+// CheckDial reports what Dial would have against a network and an address, an
+// [ErrBadDial], to a program that wants to know at its start. It looks nothing up.
+func CheckDial(network, address string) error {
+	s := service{network: network, handler: BaseHandler{}}
+	if _, err := s.parse(address); err != nil {
+		return dialError(nil, fmt.Errorf("%w: %w", ErrBadDial, err))
+	}
+	return nil
+}
+
 // prepareDial checks a dial, and says from where to where.
 func (e *Engine) prepareDial(ns *Namespace, network, address string, h Handler, options []DialOption) (*service, *Namespace, netip.AddrPort, error) {
 	svc := &service{network: network, handler: h}

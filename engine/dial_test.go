@@ -377,6 +377,9 @@ func TestDialBadCalls(t *testing.T) {
 		if c != nil || !errors.Is(err, ErrBadDial) {
 			t.Errorf("%s %q: %v, %v", call.network, call.address, c, err)
 		}
+		if err := CheckDial(call.network, call.address); call.options == nil && !errors.Is(err, ErrBadDial) {
+			t.Errorf("%s %q is checked with %v", call.network, call.address, err)
+		}
 	}
 	if _, err := s.Dial(s.home, "tcp", "127.0.0.1:7", nil); !errors.Is(err, ErrBadDial) {
 		t.Errorf("no handler: %v", err)
@@ -384,6 +387,11 @@ func TestDialBadCalls(t *testing.T) {
 	for _, ns := range []*Namespace{nil, other.home} {
 		if _, err := s.Dial(ns, "tcp", "127.0.0.1:7", hooks{}); !errors.Is(err, ErrNotAttached) {
 			t.Errorf("namespace %p: %v", ns, err)
+		}
+	}
+	for network, address := range map[string]string{"tcp": "name:80", "tcp6": "[::1]:7", "unix": "@name"} {
+		if err := CheckDial(network, address); err != nil {
+			t.Errorf("%s %q is checked with %v", network, address, err)
 		}
 	}
 	s.cutOff()

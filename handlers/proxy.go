@@ -3,6 +3,8 @@ package handlers
 import (
 	"time"
 
+	"github.com/pires/go-proxyproto"
+
 	"github.com/nsreactor/nsreactor/engine"
 	"github.com/nsreactor/nsreactor/handlers/middleware"
 )
@@ -27,7 +29,9 @@ type Proxy struct {
 	Timeout time.Duration
 	// SendProxy tells the backend who the client is, with a header of this version of
 	// the PROXY protocol, 1 or 2: what the client's own proxy has declared, if
-	// [middleware.ProxyProtocol] is around the Proxy. 0 sends none.
+	// [middleware.ProxyProtocol] is around the Proxy. 0 sends none. Since several namespaces
+	// may use the same addresses, a header of version 2 has the client's namespace as well:
+	// its name, as PP2_TYPE_NETNS.
 	SendProxy int
 
 	Joined
@@ -56,7 +60,11 @@ func (p Proxy) OnOpen(c *engine.Conn) {
 func (p Proxy) join(c, backend *engine.Conn) error {
 	if p.SendProxy != 0 {
 		source, destination := middleware.ProxyFor(c)
-		if err := middleware.SendProxyHeader(backend, p.SendProxy, source, destination); err != nil {
+		var more []proxyproto.TLV
+		if p.SendProxy == 2 {
+			more = []proxyproto.TLV{{Type: proxyproto.PP2_TYPE_NETNS, Value: []byte(c.Namespace().Name())}}
+		}
+		if err := middleware.SendProxyHeader(backend, p.SendProxy, source, destination, more...); err != nil {
 			return err
 		}
 	}

@@ -1,12 +1,15 @@
 package handlers_test
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"net/netip"
 	"syscall"
 	"testing"
+
+	"github.com/pires/go-proxyproto"
 
 	"github.com/nsreactor/nsreactor/engine"
 	"github.com/nsreactor/nsreactor/handlers"
@@ -45,6 +48,25 @@ func TestProxySendsPROXYHeader(t *testing.T) {
 				t.Errorf("the backend got %q, want %q; %v", got, want, err)
 			}
 		})
+	}
+}
+
+// Where all namespaces have the same addresses, version 2 says which one it was.
+func TestProxySendsTheNamespace(t *testing.T) {
+	r := serve(t, engine.Config{}, handlers.Proxy{Address: peerAddress, SendProxy: 2}, engine.AnyNamespace)
+	backend(t, r.tenant.Peer, mirror)
+	conn := r.dial(t)
+	if err := send(conn, []byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	header, err := proxyproto.Read(bufio.NewReader(conn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tlvs, err := header.TLVs()
+	if err != nil || header.SourceAddr.String() != conn.LocalAddr().String() || len(tlvs) != 1 ||
+		tlvs[0].Type != proxyproto.PP2_TYPE_NETNS || string(tlvs[0].Value) != r.tenant.Name {
+		t.Errorf("the backend got %+v with %+v, %v", header, tlvs, err)
 	}
 }
 

@@ -26,6 +26,7 @@ import (
 
 	"github.com/nsreactor/nsreactor/engine"
 	"github.com/nsreactor/nsreactor/handlers"
+	"github.com/nsreactor/nsreactor/handlers/middleware"
 	"github.com/nsreactor/nsreactor/metrics"
 	"github.com/nsreactor/nsreactor/nsctx"
 )
@@ -80,6 +81,9 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	return 1
 }
 
+// maxStreams is how many TCP connections a namespace may have.
+const maxStreams = 100
+
 var errUsage = errors.New("wrong arguments")
 
 // serve forwards until ctx ends.
@@ -91,7 +95,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) error {
 	if err := nsctx.CheckPrivilege(); err != nil {
 		return fmt.Errorf("needs CAP_SYS_ADMIN to enter namespaces: run it as root (%w)", err)
 	}
-	eng, err := engine.New(engine.Config{Logger: log, MaxConns: 4096, IdleTimeout: 10 * time.Second})
+	eng, err := engine.New(engine.Config{Logger: log, IdleTimeout: 10 * time.Second})
 	if err != nil {
 		return err
 	}
@@ -101,7 +105,8 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) error {
 		return err
 	}
 	datagrams := &forwarder{home: home, upstream: upstream, timeout: cfg.timeout}
-	streams := handlers.Proxy{Address: upstream.String(), In: home, Timeout: cfg.timeout}
+	limits := &middleware.Limits{PerNamespace: maxStreams}
+	streams := limits.Wrap(handlers.Proxy{Address: upstream.String(), In: home, Timeout: cfg.timeout})
 	if err := eng.HandlePackets("udp", cfg.port, datagrams, engine.AnyNamespace); err != nil {
 		return err
 	}
