@@ -61,6 +61,21 @@ func (g *guests) all() []*NetConn {
 	return list
 }
 
+// condemn is those that are there and were not condemned before: a loop may be told to
+// reset them several times before it has been done.
+func (g *guests) condemn() []*NetConn {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var list []*NetConn
+	for c := g.first; c != nil; c = c.next {
+		if !c.condemned {
+			c.condemned = true
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
 func (g *guests) setDraining() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -87,7 +102,7 @@ func (l *loop) handOver(ep *endpoint, a accepted) {
 // cutOffGuests resets those that are still there. The resets themselves are left to
 // the control goroutine: to close what a goroutine is just reading is to wait for it.
 func (l *loop) cutOffGuests(c *cell) {
-	doomed := c.guests.all()
+	doomed := c.guests.condemn()
 	if len(doomed) == 0 {
 		return
 	}

@@ -29,7 +29,8 @@ type NetConn struct {
 	local    NetAddr
 	early    *early // what a detached connection has brought along
 
-	next, prev *NetConn // of the cell's guests, whose lock guards them
+	next, prev *NetConn // of the cell's guests, whose lock guards these three
+	condemned  bool     // to be reset, see guests.condemn
 
 	mu    sync.Mutex // guards what is below
 	file  *os.File   // the socket, before open; blocking, so that it stays out of Go's poller
