@@ -370,7 +370,7 @@ func TestWrongCallsAreSaid(t *testing.T) {
 		{[]string{"-port", "70000", "-upstream", "::1"}, 2, "70000 is not within"},
 		{[]string{"-netns", "[", "-upstream", "::1"}, 2, "syntax error in pattern"},
 		{[]string{"-admin", "nowhere", "-upstream", "::1"}, 2, "neither a loopback"},
-		{[]string{"-upstream", "dns.example"}, 2, "-upstream: "},
+		{[]string{"-upstream", "dns.example"}, 2, `-upstream: "dns.example" is neither`},
 		{[]string{"9.9.9.9"}, 2, `"9.9.9.9" is not a flag`},
 		{[]string{"-h"}, 0, "-netns-dir directory"},
 	} {
@@ -402,7 +402,7 @@ func TestUpstream(t *testing.T) {
 		t.Errorf("no file: %v, %v", got, err)
 	}
 	for content, want := range map[string]string{
-		"": "no nameserver", "nameserver none": "not an ip:port",
+		"": "no nameserver", "nameserver none": "neither an address",
 		"search example\nnameserver 192.0.2.1\nnameserver 192.0.2.2": "192.0.2.1:53",
 	} {
 		must(t, os.WriteFile(file, []byte(content), 0o600))

@@ -43,8 +43,8 @@ func parseUpstream(s string) (netip.AddrPort, error) {
 		return netip.AddrPortFrom(addr.Unmap(), dnsPort), nil
 	}
 	addr, err := netip.ParseAddrPort(s)
-	if err == nil && addr.Port() == 0 {
-		err = fmt.Errorf("%s has no port", s)
+	if err != nil || addr.Port() == 0 {
+		return netip.AddrPort{}, fmt.Errorf("%q is neither an address nor one with a port", s)
 	}
-	return netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()), err
+	return netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()), nil
 }

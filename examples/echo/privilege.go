@@ -7,8 +7,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strconv"
-	"strings"
 
 	"github.com/nsreactor/nsreactor/engine"
 	"github.com/nsreactor/nsreactor/nsctx"
@@ -35,8 +33,8 @@ func (c config) hopeless(eng *engine.Engine) error {
 			return fmt.Errorf("%w (%w)", errPrivilege, err)
 		}
 	}
-	if !hasSysAdmin() {
-		return errPrivilege
+	if err := nsctx.CheckPrivilege(); err != nil {
+		return fmt.Errorf("%w (%w)", errPrivilege, err)
 	}
 	return nil
 }
@@ -49,18 +47,4 @@ func enter(file string) error {
 	}
 	defer ns.Close()
 	return ns.Do(func() error { return nil })
-}
-
-// hasSysAdmin reads the effective capabilities from /proc/self/status,
-// proc_pid_status(5).
-func hasSysAdmin() bool {
-	const capSysAdmin = 21 // capabilities(7)
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return true // it will show
-	}
-	_, rest, _ := strings.Cut(string(status), "\nCapEff:")
-	line, _, _ := strings.Cut(rest, "\n")
-	caps, err := strconv.ParseUint(strings.TrimSpace(line), 16, 64)
-	return err != nil || caps&(1<<capSysAdmin) != 0
 }
