@@ -29,11 +29,14 @@ const (
 
 // backend listens on port 9 of a namespace, and tells whoever connects a name,
 // then sends back what comes.
-func backend(t testing.TB, ns *nsctx.Namespace, name string) {
+func backend(t testing.TB, ns *nsctx.Namespace, name string) { backendAt(t, ns, ":9", name) }
+
+// backendAt is backend with another address, and returns the port.
+func backendAt(t testing.TB, ns *nsctx.Namespace, address, name string) (port int) {
 	t.Helper()
 	var listener net.Listener
 	must(t, ns.Do(func() (err error) {
-		listener, err = net.Listen("tcp", ":9")
+		listener, err = net.Listen("tcp", address)
 		return err
 	}))
 	var conns sync.WaitGroup
@@ -52,6 +55,7 @@ func backend(t testing.TB, ns *nsctx.Namespace, name string) {
 	})
 	t.Cleanup(conns.Wait)
 	t.Cleanup(func() { _ = listener.Close() })
+	return listener.Addr().(*net.TCPAddr).Port
 }
 
 // asker is a handler that dials for its peers. A line "4", "6" or "home" asks
@@ -61,6 +65,7 @@ type asker struct {
 	engine.BaseHandler
 	t    testing.TB
 	home *engine.Namespace
+	port int // of the backend in home
 }
 
 func (a asker) OnData(c *engine.Conn) {
@@ -73,7 +78,7 @@ func (a asker) OnData(c *engine.Conn) {
 	case "6":
 		out, err = c.Dial("tcp", "["+peer6+"]:9", relay{t: a.t, to: c})
 	case "home":
-		out, err = c.Dial("tcp", "127.0.0.1:9", relay{t: a.t, to: c}, engine.InNamespace(a.home))
+		out, err = c.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", a.port), relay{t: a.t, to: c}, engine.InNamespace(a.home))
 	case "nowhere":
 		out, err = c.Dial("tcp", "192.0.2.1:9", relay{t: a.t, to: c})
 	}
@@ -118,12 +123,12 @@ func (r relay) check(c *engine.Conn) {
 }
 
 // serveAsker serves an asker in the tenants of a lab.
-func serveAsker(t testing.TB, lab *nstest.Lab, cfg engine.Config) *engine.Engine {
+func serveAsker(t testing.TB, lab *nstest.Lab, cfg engine.Config, port int) *engine.Engine {
 	t.Helper()
 	eng := tameEngine(t, cfg)
 	home, err := eng.Home()
 	must(t, err)
-	must(t, eng.Handle("tcp", lifePort, asker{t: t, home: home}))
+	must(t, eng.Handle("tcp", lifePort, asker{t: t, home: home, port: port}))
 	must(t, eng.Watch(lab.Dir()))
 	return eng
 }
@@ -139,9 +144,9 @@ func TestDialReachesTheRightPeer(t *testing.T) {
 	home, err := nsctx.Home().Open()
 	must(t, err)
 	defer home.Close()
-	backend(t, home, "home")
+	port := backendAt(t, home, "127.0.0.1:0", "home") // home is the machine's: which ports are free there nobody knows
 	for _, policy := range []engine.SwitchPolicy{engine.SwitchOnChange, engine.SwitchAlways} {
-		eng := serveAsker(t, lab, engine.Config{Loops: 2, Switch: policy})
+		eng := serveAsker(t, lab, engine.Config{Loops: 2, Switch: policy}, port)
 		var askers sync.WaitGroup
 		for _, tenant := range tenants {
 			for range 4 {
@@ -346,7 +351,7 @@ func (s stayer) OnData(c *engine.Conn) { c.Discard(c.Buffered()) }
 func TestDialNowhere(t *testing.T) {
 	lab := nstest.New(t)
 	tenant := lab.MustAdd(t, "a")
-	serveAsker(t, lab, engine.Config{Loops: 1})
+	serveAsker(t, lab, engine.Config{Loops: 1}, 0)
 	c := call(t, tenant, "tcp")
 	if got := c.ask(t, "nowhere"); !strings.Contains(got, unix.ENETUNREACH.Error()) || !strings.Contains(got, "192.0.2.1:9") {
 		t.Errorf("%q", got)
