@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -17,10 +18,11 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/nsreactor/nsreactor/engine"
+	"github.com/nsreactor/nsreactor/examples/internal/programtest"
 	"github.com/nsreactor/nsreactor/nsctx/nstest"
 )
 
-func TestMain(m *testing.M) { nstest.Main(m) }
+func TestMain(m *testing.M) { programtest.Main(m, main) }
 
 // patience is met by a hang only.
 const patience = 60 * time.Second
@@ -187,4 +189,26 @@ func TestRefusesForeignConnections(t *testing.T) {
 	if _, _, err := (Namespaced{insecure.NewCredentials()}).ServerHandshake(mine); !errors.Is(err, errNoNamespace) {
 		t.Errorf("got %v", err)
 	}
+}
+
+func TestWrongCallsAreSaid(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"-prot", "7"}, 2, "not defined: -prot"},
+		{[]string{"-port", "70000"}, 2, "70000 is not within"},
+		{[]string{"-netns", "["}, 2, "syntax error in pattern"},
+		{[]string{"blue"}, 2, `"blue" is not a flag`},
+		{[]string{"-h"}, 0, "-netns-dir directory"},
+	} {
+		p := programtest.Launch(t, run, test.args...)
+		p.Wait(t, test.code)
+		p.Await(t, regexp.QuoteMeta(test.want))
+	}
+	// It once said "ready", and served nobody for ever.
+	p := programtest.Spawn(t, true)
+	p.Wait(t, 1)
+	p.Await(t, "^grpc: needs CAP_SYS_ADMIN")
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -15,11 +14,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nsreactor/nsreactor/engine"
+	"github.com/nsreactor/nsreactor/examples/internal/programtest"
 	"github.com/nsreactor/nsreactor/nsctx/nstest"
 )
 
-func TestMain(m *testing.M) { nstest.Main(m) }
+func TestMain(m *testing.M) { programtest.Main(m, main) }
 
 // patience is met by a hang only.
 const patience = 60 * time.Second
@@ -163,16 +162,23 @@ func TestServesEveryNamespace(t *testing.T) {
 
 func TestWrongCallsAreSaid(t *testing.T) {
 	for _, test := range []struct {
-		cfg  config
-		want error
+		args []string
+		code int
+		want string
 	}{
-		{config{port: 70000}, engine.ErrBadHandle},
-		{config{port: testPort, netns: "["}, nil},
-		{config{port: testPort, admin: "nowhere"}, nil},
+		{[]string{"-prot", "7"}, 2, "not defined: -prot"},
+		{[]string{"-port", "70000"}, 2, "70000 is not within"},
+		{[]string{"-netns", "["}, 2, "syntax error in pattern"},
+		{[]string{"-admin", "nowhere"}, 2, "neither a loopback"},
+		{[]string{"blue"}, 2, `"blue" is not a flag`},
+		{[]string{"-h"}, 0, "-netns-dir directory"},
 	} {
-		err := serve(t.Context(), test.cfg, slog.New(slog.DiscardHandler))
-		if err == nil || test.want != nil && !errors.Is(err, test.want) {
-			t.Errorf("%+v: %v", test.cfg, err)
-		}
+		p := programtest.Launch(t, run, test.args...)
+		p.Wait(t, test.code)
+		p.Await(t, regexp.QuoteMeta(test.want))
 	}
+	// It once said "ready", and served nobody for ever.
+	p := programtest.Spawn(t, true)
+	p.Wait(t, 1)
+	p.Await(t, "^http: needs CAP_SYS_ADMIN")
 }
