@@ -22,7 +22,10 @@ func (h relay) OnData(c *engine.Conn) {
 		c.Fail(err) // the tenant is being drained, or over its limit
 		return
 	}
-	_, _ = up.Write(question) // sent when it is connected
+	if _, err := up.Write(question); err != nil { // sent when it is connected
+		up.Fail(err)
+		return
+	}
 	up.CloseWrite()
 }
 
@@ -37,7 +40,9 @@ type answers struct {
 
 func (h answers) OnData(up *engine.Conn) {
 	b, _ := up.Next(-1)
-	_, _ = h.client.Write(b)
+	if _, err := h.client.Write(b); err != nil { // it reads too slowly, or has gone
+		up.Fail(err)
+	}
 }
 
 func (h answers) OnClose(_ *engine.Conn, err error) {

@@ -106,7 +106,9 @@ func (h files) OnData(c *engine.Conn) {
 			if err != nil {
 				content = []byte("no such file\n")
 			}
-			_, _ = c.Write(content)
+			if _, err := c.Write(content); err != nil {
+				c.Fail(err)
+			}
 		},
 		InOrder: true, // as it was asked for
 	})

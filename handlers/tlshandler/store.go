@@ -54,7 +54,10 @@ func NewStore(sites ...Site) (*Store, error) {
 			return nil, err
 		}
 	}
-	return s, s.Reload()
+	if err := s.Reload(); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Reload loads the files again: all or, with an error, none of them, and the Store
