@@ -258,6 +258,16 @@ func TestKeptBytesAreNamed(t *testing.T) {
 	}
 }
 
+// What has not ended is not what is kept after the end: it once was called so.
+func TestEndlessConnectionsAreNamed(t *testing.T) {
+	patient := hooks{data: shout{}.OnData, eof: func(*engine.Conn) {}}
+	script := Script{Exchanges: []Exchange{{Send: "hello\n", Want: "HELLO\n"}}, Seed: 1}
+	said := fails(t, func(tb testing.TB) { checkNothingKept(&suite{tb, fixed(patient), &script}) })
+	if !strings.Contains(said, "have not ended: OnReadEOF leaves them open") || strings.Contains(said, "still holds") {
+		t.Errorf("it said %s", said)
+	}
+}
+
 // What differs from time to time can be looked at, or taken out.
 func TestScriptsOfWhatDiffers(t *testing.T) {
 	counter := func() engine.Handler {
