@@ -275,6 +275,7 @@ func (ct *control) home() (*Namespace, error) {
 		return nil, &Error{Op: "attach", Namespace: nsctx.Home().Name(), Err: ErrStopped}
 	}
 	if ns := ct.byID[ct.eng.home.ID()]; ns != nil {
+		ns.kept = true // whatever becomes of the name that it was attached by
 		return ns, nil
 	}
 	nsc, err := nsctx.Home().Open()

@@ -181,7 +181,8 @@ func (e *Engine) Attach(ref nsctx.Ref) (*Namespace, error) {
 
 // Home is the namespace that the process was started in, to reach out from. If it
 // is not attached it becomes so without its ports: they are served there only
-// after an Attach of [nsctx.Home].
+// after an Attach of [nsctx.Home]. It then stays until it is detached, whatever
+// becomes of a name that it was attached by.
 func (e *Engine) Home() (*Namespace, error) {
 	var ns *Namespace
 	var err error

@@ -224,7 +224,7 @@ func (l *loop) pull(c *Conn, f Filter) (pulled bool) {
 		return false
 	}
 	l.pullable = l.limits.readChunk
-	l.filter(c, func() (err error) {
+	l.filterInput(c, func() (err error) {
 		pulled, err = p.Pull(c.Wire())
 		return err
 	})
@@ -242,26 +242,50 @@ func (l *loop) push(c *Conn, f Filter) {
 	case n > 0:
 		c.moved = l.now
 		l.received(c, n)
-		l.filter(c, func() error { return f.Input(c.Wire(), l.wire[:n]) })
+		l.filterInput(c, func() error { return f.Input(c.Wire(), l.wire[:n]) })
 	case e == 0:
 		c.eof = true
-		l.filter(c, func() error { return f.InputEOF(c.Wire()) })
+		l.filterInput(c, func() error { return f.InputEOF(c.Wire()) })
 	case !notReady(e):
 		c.ep.cell.errors[ErrorRead].inc()
 		c.fail(c.error("read", e))
 	}
 }
 
+// filterInput is filter for the methods after which the handler is told of what they
+// have passed on.
+func (l *loop) filterInput(c *Conn, method func() error) {
+	filtering := l.filtering
+	l.filtering = c
+	l.filter(c, method)
+	l.filtering = filtering
+}
+
 // filter runs a method of a connection's filter. A panic in it is the
 // handler's.
 func (l *loop) filter(c *Conn, method func() error) {
-	running, filtering := l.running, l.filtering
-	l.running, l.filtering = c, c
+	running := l.running
+	l.running = c
+	if running != c {
+		defer l.contain(c, running)
+	}
 	err := method()
-	l.running, l.filtering = running, filtering
+	l.running = running
 	if err != nil {
 		c.Wire().Fail(err)
 	}
+}
+
+// contain has a connection pay for a panic in its filter or tap by itself: what runs
+// may be the callback of another, which goes on.
+func (l *loop) contain(c, running *Conn) {
+	value := recover()
+	if value == nil && l.running == running {
+		return
+	}
+	l.running = running
+	c.fail(l.panicked(c, value))
+	l.markDirty(c)
 }
 
 // output is a Write through the filter. What it comes to is not known before, so
@@ -302,6 +326,7 @@ func (c *Conn) endOutput() {
 	if x := c.extra; x != nil && x.filter != nil && c.stage <= stageConnecting && !c.broken {
 		c.loop.flushFilter(c)
 		c.loop.filter(c, func() error { return x.filter.CloseOutput(c.Wire()) })
+		c.loop.flushFilter(c)
 	}
 	c.finWanted = true
 }

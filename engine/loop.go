@@ -208,6 +208,9 @@ func (l *loop) pickUp() {
 	l.revived = false
 	for _, c := range l.drains {
 		l.goOnDraining(c)
+		if c.deadline.index == 0 {
+			l.cutOff(c) // it was begun
+		}
 	}
 	l.pickUpPackets()
 	l.settleDirty()
@@ -424,18 +427,24 @@ func (l *loop) recoverHandler() {
 		}
 		return
 	}
+	l.running, l.filtering = nil, nil
+	err := l.panicked(c, value)
+	l.guard(func() { l.destroy(c, err) })
+	l.leave()
+}
+
+// panicked counts a panic of a connection's, and is what it ends with. No value is a
+// Goexit.
+func (l *loop) panicked(c *Conn, value any) error {
 	if value == nil {
 		value = "runtime.Goexit was called"
 	}
-	l.running, l.filtering = nil, nil
 	l.stats.panics.inc()
 	c.ep.cell.errors[ErrorPanic].inc()
 	stack := debug.Stack()
-	err := c.error("handler", &PanicError{Value: value, Stack: stack})
 	l.eng.log.Error("handler panicked; its connection is closed", "netns", c.ep.cell.ns.Name(), "port", c.ep.svc.port,
 		"peer", c.peer, "panic", value, "stack", string(stack))
-	l.guard(func() { l.destroy(c, err) })
-	l.leave()
+	return c.error("handler", &PanicError{Value: value, Stack: stack})
 }
 
 // markDirty has a connection settled at the end of the turn, unless that

@@ -57,6 +57,9 @@ func (c *Conn) tapped(d Direction, p []byte) {
 	}
 	running := c.loop.running
 	c.loop.running = c
+	if running != c {
+		defer c.loop.contain(c, running)
+	}
 	tap(c, d, p)
 	c.loop.running = running
 }

@@ -43,6 +43,7 @@ func (e *Engine) OpenPacket(ns *Namespace, port int, h PacketHandler, options ..
 	var c *PacketConn
 	done := make(chan struct{})
 	l := e.loops[rand.IntN(len(e.loops))]
+	err = &Error{Op: "open", Namespace: ns.Name(), Err: ErrPanic} // unless OnOpen lets openPackets return
 	run := func(l *loop) {
 		defer close(done)
 		c, err = l.openPackets(ns, svc)

@@ -392,8 +392,7 @@ func (l *loop) retire(c *Conn) {
 	}
 }
 
-// tellClosed is OnClose. It runs even if the namespace can't be entered, since
-// a handler frees there what it holds; the thread is then at home.
+// tellClosed says that a connection is gone: to its work, its filter, its handler.
 func (l *loop) tellClosed(c *Conn, err error) {
 	if x := c.extra; x != nil {
 		err = cmp.Or(x.reason, err) // what came after the reason came of it
@@ -401,9 +400,17 @@ func (l *loop) tellClosed(c *Conn, err error) {
 			x.work.cancel(c.error("work", ErrClosed))
 		}
 		if x.filter != nil {
-			l.guard(func() { l.filter(c, func() error { x.filter.Closed(c.Wire()); return nil }) })
+			defer l.tellOnClose(c, err) // also after a Goexit in Closed
+			l.filter(c, func() error { x.filter.Closed(c.Wire()); return nil })
+			return
 		}
 	}
+	l.tellOnClose(c, err)
+}
+
+// tellOnClose is OnClose. It runs even if the namespace can't be entered, since
+// a handler frees there what it holds; the thread is then at home.
+func (l *loop) tellOnClose(c *Conn, err error) {
 	if c.ep.cell.drained {
 		l.goHome() // the namespace may be waiting for this thread to be out of it
 	} else if e := l.enter(c); e != nil {

@@ -65,11 +65,14 @@ func (l *loop) runTask(t task) {
 // end of the turn, so that all that was posted for it goes out at once.
 func (l *loop) runWrite(t task) {
 	l.show(t.conn.ep)
-	_, err := t.conn.write(t.data)
-	l.markDirty(t.conn)
-	if t.done != nil {
-		l.runCall(t.conn, func(*Conn) { t.done(err) })
-	}
+	err := ErrPanic // unless write returns: a filter may end the goroutine
+	defer func() {
+		l.markDirty(t.conn)
+		if t.done != nil {
+			l.runCall(t.conn, func(*Conn) { t.done(err) })
+		}
+	}()
+	_, err = t.conn.write(t.data)
 }
 
 // runCall runs a handler's function as if it were a callback. Where the
@@ -115,7 +118,9 @@ func (l *loop) refuse(t task) {
 	case taskCall:
 		l.runCall(t.conn, t.call)
 	case taskWork:
-		t.work.drop(t.conn.error("work", ErrStopped))
+		if t.work.state.Load() != jobStuck { // or it is dropped when it ends
+			t.work.drop(t.conn.error("work", ErrStopped))
+		}
 	case taskDial:
 		l.runDial(t.conn)
 	}

@@ -159,11 +159,19 @@ func panicError(value any) *PanicError {
 	return &PanicError{Value: value, Stack: debug.Stack()}
 }
 
-// drop is the end of work whose result nobody takes.
+// drop is the end of work whose result nobody takes, on any goroutine. There may be no
+// connection any more to pay for a panic.
 func (j *job) drop(reason error) {
-	if j.Dropped != nil {
-		j.Dropped(reason)
+	if j.Dropped == nil {
+		return
 	}
+	defer func() {
+		if value := recover(); value != nil {
+			j.conn.loop.eng.log.Error("work panicked when it was dropped", "netns", j.conn.Namespace().Name(),
+				"port", j.conn.Port(), "panic", value, "stack", string(debug.Stack()))
+		}
+	}()
+	j.Dropped(reason)
 }
 
 // finishWork is what the loop does when a Run has returned, or was given up on.
@@ -176,12 +184,7 @@ func (l *loop) finishWork(j *job) {
 	if !j.InOrder {
 		l.guard(func() { l.deliver(j) })
 	}
-	for len(w.ordered) > 0 && w.ordered[0].ready {
-		first := w.ordered[0]
-		w.ordered[0] = nil
-		w.ordered = w.ordered[1:]
-		l.guard(func() { l.deliver(first) })
-	}
+	l.deliverOrdered(w)
 	w.telling = false
 	if c.stage == stageClosed {
 		return
@@ -195,6 +198,19 @@ func (l *loop) finishWork(j *job) {
 		w.close = false
 		l.shut(c)
 	}
+}
+
+// deliverOrdered delivers the works whose turn it is, and goes on also if a handler ends
+// the goroutine: nobody else would.
+func (l *loop) deliverOrdered(w *works) {
+	if len(w.ordered) == 0 || !w.ordered[0].ready {
+		return
+	}
+	first := w.ordered[0]
+	w.ordered[0] = nil
+	w.ordered = w.ordered[1:]
+	defer l.deliverOrdered(w)
+	l.guard(func() { l.deliver(first) })
 }
 
 // deliver tells the handler how its work has ended, or ends the connection.
