@@ -1,6 +1,6 @@
 package engine
 
-import "github.com/panjf2000/gnet/v2/pkg/pool/byteslice"
+import "github.com/nsreactor/nsreactor/internal/memory"
 
 // buffer holds bytes between a reader and a writer, always in one piece. Its
 // memory is either a pooled slice of its own or one that its loop has lent it
@@ -52,7 +52,7 @@ func (b *buffer) makeRoom(n int) {
 
 // replace moves what is held into a slice of the buffer's own.
 func (b *buffer) replace(size int) {
-	grown := byteslice.Get(max(size, minOwn))
+	grown := memory.Get(max(size, minOwn))
 	grown = grown[:cap(grown)]
 	held := copy(grown, b.bytes())
 	b.giveBack()
@@ -86,7 +86,7 @@ func (b *buffer) reset() {
 
 func (b *buffer) giveBack() {
 	if b.buf != nil && !b.lent {
-		byteslice.Put(b.buf)
+		memory.Put(b.buf)
 	}
 }
 

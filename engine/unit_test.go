@@ -43,7 +43,14 @@ func unitLoop(tb testing.TB, cfg Config) *loop {
 	e := unitEngine(tb, cfg)
 	l, err := newLoop(e, 0, -1)
 	unitMust(tb, err)
-	tb.Cleanup(func() { unitMust(tb, l.poller.Close()) })
+	tb.Cleanup(func() {
+		for i := range l.table.slots {
+			if c := l.table.slots[i].conn; c != nil {
+				l.dropBuffers(c) // no end of the connection does it
+			}
+		}
+		unitMust(tb, l.poller.Close())
+	})
 	e.loops = []*loop{l}
 	return l
 }

@@ -39,7 +39,9 @@ func TestDepguardRulesFire(t *testing.T) {
 		{"nsctx/resolver/a.go", module + "nsctx", ""},
 		{"nsctx/resolver/b.go", module + "engine", "nsctx knows namespaces"},
 		{"nsctx/nstest/a.go", module + "nsctx", ""},
-		{"nsctx/nstest/b.go", module + "poller", "nsctx knows namespaces"},
+		{"nsctx/nstest/b.go", module + "poller", "nstest knows nsctx"},
+		{"nsctx/nstest/c.go", module + "internal/memory", ""},
+		{"nsctx/c.go", module + "internal/memory", "nsctx knows namespaces"},
 
 		{"engine/a.go", module + "poller", ""},
 		{"engine/b.go", module + "nsctx", ""},
@@ -49,6 +51,7 @@ func TestDepguardRulesFire(t *testing.T) {
 		{"engine/e.go", module + "examples/echo/app", "engine imports poller and nsctx only"},
 		{"engine/a_test.go", module + "nsctx/nstest", ""},
 		{"engine/k.go", module + "internal/simulate", ""},
+		{"engine/m.go", module + "internal/memory", ""},
 		{"internal/simulate/a.go", module + "engine", "what is internal knows no other package"},
 
 		{"handlers/a.go", module + "engine", ""},
@@ -132,7 +135,7 @@ func writeImported(t *testing.T, dir string) {
 	t.Helper()
 	const empty = "package p\n"
 	mod := "module " + strings.TrimSuffix(module, "/") + "\n\ngo 1.26.0\n"
-	for _, pkg := range []string{"poller", "nsctx", "nsctx/nstest", "nsctx/resolver", "engine", "handlers", "metrics", "examples/echo/app", "internal/simulate"} {
+	for _, pkg := range []string{"poller", "nsctx", "nsctx/nstest", "nsctx/resolver", "engine", "handlers", "metrics", "examples/echo/app", "internal/simulate", "internal/memory"} {
 		write(t, dir, pkg+"/doc.go", empty)
 	}
 	for path, m := range map[string]struct{ version, pkg string }{

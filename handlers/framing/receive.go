@@ -1,9 +1,8 @@
 package framing
 
 import (
-	"github.com/panjf2000/gnet/v2/pkg/pool/byteslice"
-
 	"github.com/nsreactor/nsreactor/engine"
+	"github.com/nsreactor/nsreactor/internal/memory"
 )
 
 // state is what a Framer keeps of a connection that needs it: one of whose next
@@ -25,7 +24,7 @@ func (s *state[T]) receiving() bool { return s != nil && s.body != nil }
 // free gives up what is being received.
 func (s *state[T]) free() {
 	if s.pooled {
-		byteslice.Put(s.body)
+		memory.Put(s.body)
 	} else {
 		s.of.placer.free(s.body)
 	}
@@ -76,7 +75,7 @@ func (f *Framer[T]) await(c *engine.Conn, d *cutter[T], b []byte, n int) {
 	case n-len(b) >= direct || c.InputFull():
 		s := f.needState(c)
 		s.seen = len(b)
-		s.of, s.body, s.pooled = d, byteslice.Get(n), true
+		s.of, s.body, s.pooled = d, memory.Get(n), true
 		c.ReadInto(s.body, f.filled)
 	case d.resumer != nil:
 		f.needState(c).seen = len(b)
@@ -142,13 +141,13 @@ func (f *Framer[T]) awaitMore(c *engine.Conn, s *state[T], n int) {
 		filled := copy(body, had[head:])
 		s.receive(s.of, had[:head], body)
 		c.ReadInto(body[filled:], f.filled)
-		byteslice.Put(had)
+		memory.Put(had)
 	case n <= cap(had):
 		s.seen, s.body = len(had), had[:n]
 		c.ReadInto(s.body[len(had):], f.filled)
 	default:
-		s.seen, s.body = len(had), byteslice.Get(n)
+		s.seen, s.body = len(had), memory.Get(n)
 		c.ReadInto(s.body[copy(s.body, had):], f.filled)
-		byteslice.Put(had)
+		memory.Put(had)
 	}
 }

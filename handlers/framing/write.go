@@ -3,9 +3,8 @@ package framing
 import (
 	"sync"
 
-	"github.com/panjf2000/gnet/v2/pkg/pool/byteslice"
-
 	"github.com/nsreactor/nsreactor/engine"
+	"github.com/nsreactor/nsreactor/internal/memory"
 )
 
 // scratch is a few bytes for a length. They would not stay on the stack: what
@@ -36,8 +35,8 @@ func writeBoth(c *engine.Conn, head, rest []byte) error {
 // writeAppended queues what appending m with its end to at most size bytes
 // makes of it.
 func writeAppended(c *engine.Conn, size int, m []byte, add func(dst, m []byte) ([]byte, error)) error {
-	buf := byteslice.Get(size)
-	defer byteslice.Put(buf)
+	buf := memory.Get(size)
+	defer memory.Put(buf)
 	b, err := add(buf[:0], m)
 	if err != nil {
 		return err

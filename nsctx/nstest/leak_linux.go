@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/nsreactor/nsreactor/internal/memory"
 	"github.com/nsreactor/nsreactor/nsctx"
 )
 
@@ -98,6 +99,9 @@ func (v *inventory) surplus() []string {
 		if err == nil && link != v.home {
 			found = append(found, fmt.Sprintf("thread %s in %s", tid, link))
 		}
+	}
+	if n := memory.Out(); n != 0 {
+		found = append(found, fmt.Sprintf("%d pooled buffers", n))
 	}
 	if len(threads) > v.threads+threadSlack {
 		found = append(found, fmt.Sprintf("%d threads, %d before", len(threads), v.threads))

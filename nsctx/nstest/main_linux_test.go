@@ -12,6 +12,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/nsreactor/nsreactor/internal/memory"
 	"github.com/nsreactor/nsreactor/nsctx/nstest"
 )
 
@@ -23,6 +24,7 @@ var tries = map[string]func() int{
 	"nothing":    func() int { return 0 },
 	"failure":    func() int { return 3 },
 	"descriptor": func() int { _, err := os.Open("/dev/null"); return code(err) },
+	"buffer":     func() int { memory.Get(100); return 0 },
 	"goroutine":  func() int { go func() { select {} }(); return 0 },
 	"name": func() int {
 		lab, err := nstest.NewLab("")
@@ -123,7 +125,11 @@ func TestMainReportsLeaks(t *testing.T) {
 		"descriptor": {1, "/dev/null"},
 		"goroutine":  {1, "goroutine"},
 		"thread":     {1, "thread "},
+		"buffer":     {1, "1 pooled buffers"},
 	} {
+		if name == "buffer" && !memory.Counts {
+			want.code, want.output = 0, ""
+		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			code, output := try(t, name)
