@@ -73,7 +73,9 @@ type Config struct {
 	// MaxConns limits the open connections of the engine; 0 is no limit. A
 	// connection above a limit is accepted and reset, and counted as rejected.
 	MaxConns int
-	// MaxConnsPerNamespace limits those of one namespace; 0 is no limit.
+	// MaxConnsPerNamespace limits those of one namespace; 0 is no limit. It holds for home
+	// too, where a proxy's connections to its backends may all be: to limit tenants alone,
+	// there is package middleware.
 	MaxConnsPerNamespace int
 
 	// ReadChunk is how many bytes one recv(2) of a connection may bring, and
