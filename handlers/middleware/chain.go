@@ -69,6 +69,10 @@ func (b *Base) OnClose(c *engine.Conn, err error) {
 // header to read, a password to ask for. From Wait on, in OnOpen, nothing is passed on;
 // from Open on, everything. In between the middleware's own OnData sees what arrives, and
 // what it doesn't consume is the handler's.
+//
+// A peer may send its last, or its namespace be drained, while Wait lasts: both are kept for
+// the handler, and if nothing leads to Open any more they are the middleware's own to answer,
+// in its OnReadEOF and OnDrain. Otherwise the connection stays for as long as a timeout lets it.
 type Gate struct{ Base }
 
 // Wait begins to keep a connection from the handler.

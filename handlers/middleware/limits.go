@@ -11,7 +11,7 @@ import (
 // Limits bound how many connections are open at once. What is above them is reset in
 // OnOpen, before the handler hears of it, for an [ErrTooMany] or [ErrTooManyOfPeer]. Of
 // limits that hold for all handlers, see Config.MaxConns and MaxConnsPerNamespace, which
-// reset sooner.
+// reset sooner. A connection that was detached ([engine.Conn.Detach]) counts for those two only.
 type Limits struct {
 	// PerNamespace is how many a namespace may have. 0 is no limit.
 	PerNamespace int

@@ -35,7 +35,8 @@ type RateLimit struct {
 	// handler says, see Counted.
 	Messages Rate
 	// Bytes limits bytes, as they are on the wire. Those that [engine.Conn.ReadInto]
-	// takes count when they are complete, against what comes after.
+	// takes count when they are complete, or when the connection ends, against what
+	// comes after.
 	Bytes Rate
 	// PerPeer makes the limits those of each address in a namespace, instead of the
 	// namespace's. For both, chain two.
@@ -162,6 +163,9 @@ func (w *pacing) OnClose(c *engine.Conn, err error) {
 	if t := w.turn(c); t != nil {
 		if t.queue.abandon(t) {
 			w.waiting.Add(-1)
+		}
+		if in, _ := c.Traffic(); in > t.seen { // by ReadInto: there is no more to count it with
+			t.queue.charge(c.Now(), 0, int(in-t.seen))
 		}
 		w.exit(t.at, c.Now())
 	}

@@ -51,6 +51,30 @@ func TestRateOfBytes(t *testing.T) {
 	c.Expect("y")
 }
 
+// What ReadInto has taken counts though its connection ends with it: large bodies, each on
+// a connection of its own, once passed for nothing.
+func TestRateOfReadInto(t *testing.T) {
+	rates := &middleware.RateLimit{Bytes: perSecond(1024)}
+	lp := handlertest.New(t, rates.Wrap(hooks{data: func(c *engine.Conn) {
+		b, _ := c.Next(1)
+		if string(b) == "b" {
+			c.ReadInto(make([]byte, 10*1024), (*engine.Conn).Close)
+			return
+		}
+		_, _ = c.Write(b)
+	}}))
+	c := lp.Connect()
+	c.SendPieces("b"+strings.Repeat("x", 10*1024), 1)
+	c.Close()
+	c.ExpectEnd(nil)
+	next := lp.Connect()
+	next.Send("y")
+	lp.Advance(8900 * time.Millisecond)
+	next.Expect("")
+	lp.Advance(200 * time.Millisecond)
+	next.Expect("y")
+}
+
 // Connections take turns in the order in which they came, whatever they send.
 func TestRateIsFair(t *testing.T) {
 	var order []string
