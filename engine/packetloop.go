@@ -51,8 +51,8 @@ func (l *loop) adoptPackets(ep *endpoint, h PacketHandler, s packetSocket) *Pack
 	c.token = l.table.put(nil, &c.source)
 	cell.addPackets(c)
 	l.stats.packetConns.inc()
+	l.pollPackets(c, poller.Readable) // first: OnOpen may end the goroutine
 	l.tellPacketConn(c, func() { h.OnOpen(c) })
-	l.pollPackets(c, poller.Readable)
 	return c
 }
 

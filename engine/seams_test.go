@@ -335,6 +335,21 @@ func TestHomeOutlivesItsName(t *testing.T) {
 	}
 }
 
+// A port whose handler ends the goroutine in OnOpen is served all the same; nobody polled it.
+func TestGoexitInOnOpenOfAPacketPort(t *testing.T) {
+	s := startPackets(t, Config{}, packetHooks{open: func(*PacketConn) { runtime.Goexit() }, packet: packetEcho})
+	s.dialPackets("udp4").expect("x", "x")
+}
+
+// What watches for a drain sees that of a simulated namespace too.
+func TestSimulatedDrainIsSeen(t *testing.T) {
+	s, ns := simulated(t, Config{}, BaseHandler{})
+	s.Drain(ns)
+	s.Drain(ns)
+	await(t, ns.Draining(), "Draining")
+	s.settle()
+}
+
 // OpenPacket does not answer with nothing and no error if the handler ends the
 // goroutine in OnOpen.
 func TestOpenPacketWhoseOnOpenEndsTheGoroutine(t *testing.T) {

@@ -151,7 +151,10 @@ func (s *simulation) clockAt(t time.Time) int64 {
 
 // Drain starts the end of a namespace, which has Config.DrainTimeout for it.
 func (s *simulation) Drain(ns *Namespace) {
-	ns.setState(StateDraining)
+	if ns.State() < StateDraining {
+		ns.setState(StateDraining)
+		close(ns.draining)
+	}
 	deadline := later(s.now.Load(), int64(s.eng.cfg.DrainTimeout))
 	s.loop.post(task{kind: taskLoop, run: func(l *loop) { l.drain(ns.cells[0], deadline) }})
 }
