@@ -30,11 +30,11 @@
 // A message is a piece of the memory that its bytes were received in, and valid
 // until the callback returns, or until the reader's next call; nothing is
 // copied or allocated for it. A message of which much has not arrived yet gets
-// memory of its own size, from a pool, and the rest of it is received straight
-// into that. So what a peer can have set aside is what its decoder's limit
-// allows, whether or not it ever sends as much: choose limits for what all
-// connections may hold at a time. HeaderBody.Alloc lets bodies land in memory
-// that the protocol keeps.
+// memory from a pool, which doubles as it comes in, and the rest of it is received
+// straight into that. So a peer has set aside about twice what it has sent, and what
+// its decoder's limit allows at most: choose limits for what all connections may
+// hold at a time. HeaderBody.Alloc lets bodies land in memory that the protocol keeps;
+// that is taken when the header has come.
 //
 // # Errors
 //

@@ -39,6 +39,7 @@ type Framer[T any] struct {
 	inner[T]
 	decoder cutter[T]
 	filled  func(*engine.Conn) // onFilled, bound once: a ReadInto then costs no allocation
+	counts  counts
 }
 
 type inner[T any] interface{ Handler[T] }
@@ -130,10 +131,14 @@ func (f *Framer[T]) OnReadEOF(c *engine.Conn) {
 	}
 }
 
-// OnClose frees what was to become a message, and passes the end on.
+// OnClose frees what was to become a message, counts what was wrong, and passes the
+// end on.
 func (f *Framer[T]) OnClose(c *engine.Conn, err error) {
 	if s := f.state(c); s.receiving() {
 		s.free()
+	}
+	if err != nil {
+		f.counts.count(err)
 	}
 	f.inner.OnClose(c, err)
 }

@@ -60,6 +60,11 @@ func (f *Framer[T]) resume(c *engine.Conn) (d *cutter[T], seen int) {
 // next read, and are then in place together with what follows them.
 const direct = 8 << 10
 
+// firstRoom is how much memory of the pool a message gets at first, in bytes. Where
+// it is longer, the memory doubles as the message comes in, so that announcing
+// is not enough to have memory set aside.
+const firstRoom = 64 << 10
+
 // await has the rest of a message received: b is what there is of it, n the
 // least that it takes.
 func (f *Framer[T]) await(c *engine.Conn, d *cutter[T], b []byte, n int) {
@@ -75,7 +80,7 @@ func (f *Framer[T]) await(c *engine.Conn, d *cutter[T], b []byte, n int) {
 	case n-len(b) >= direct || c.InputFull():
 		s := f.needState(c)
 		s.seen = len(b)
-		s.of, s.body, s.pooled = d, memory.Get(n), true
+		s.of, s.body, s.pooled = d, memory.Get(min(n, max(firstRoom, 2*len(b)))), true
 		c.ReadInto(s.body, f.filled)
 	case d.resumer != nil:
 		f.needState(c).seen = len(b)
@@ -142,11 +147,11 @@ func (f *Framer[T]) awaitMore(c *engine.Conn, s *state[T], n int) {
 		s.receive(s.of, had[:head], body)
 		c.ReadInto(body[filled:], f.filled)
 		memory.Put(had)
-	case n <= cap(had):
-		s.seen, s.body = len(had), had[:n]
+	case cap(had) > len(had):
+		s.seen, s.body = len(had), had[:min(n, cap(had))]
 		c.ReadInto(s.body[len(had):], f.filled)
 	default:
-		s.seen, s.body = len(had), memory.Get(n)
+		s.seen, s.body = len(had), memory.Get(min(n, 2*len(had)))
 		c.ReadInto(s.body[copy(s.body, had):], f.filled)
 		memory.Put(had)
 	}

@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"sync/atomic"
@@ -104,6 +105,9 @@ func (w *logging) OnClose(c *engine.Conn, err error) {
 
 // wanted reports whether a connection that ends so is to have a line.
 func (w *logging) wanted(err error) bool {
+	if errors.Is(err, engine.ErrDetached) {
+		err = nil // it goes on elsewhere
+	}
 	if err == nil && (w.OnlyErrors || w.orderly.Add(1)%max(w.Every, 1) != 0) {
 		w.passed.Add(1)
 		return false

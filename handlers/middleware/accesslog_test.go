@@ -138,3 +138,25 @@ func TestKind(t *testing.T) {
 		t.Error("what is a deadline?")
 	}
 }
+
+// A connection that is detached goes on in order: it was logged among the errors.
+func TestAccessLogDetached(t *testing.T) {
+	access := &middleware.AccessLog{OnlyErrors: true}
+	r := serve(t, engine.Config{Loops: 1}, access.Wrap(hooks{data: func(c *engine.Conn) {
+		c.Discard(c.Buffered())
+		conn, err := c.Detach()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_ = conn.Close()
+	}}), "a")
+	conn := r.dial("a")
+	if _, err := conn.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	awaitUntil(t, "the connection is passed over", func() bool { return access.Stats().Passed == 1 })
+	if n := access.Stats().Written; n != 0 {
+		t.Errorf("%d lines", n)
+	}
+}

@@ -58,8 +58,16 @@ var kinds = []struct {
 	{engine.ErrDetached, "detached"},
 }
 
+// kinder is an error that knows its word.
+type kinder interface {
+	error
+	Kind() string
+}
+
 // Kind is a word for what OnClose got, from a fixed set: "idle", "limit_peer", "read" … It
-// is "" for nil, and what of [engine.Error] is the Op for an error that is not known.
+// is "" for nil. An error of a protocol's own may have a method Kind for it, as those of
+// framing and tlshandler do; what is not known otherwise is named by the Op of its
+// [engine.Error].
 func Kind(err error) string {
 	if err == nil {
 		return ""
@@ -68,6 +76,9 @@ func Kind(err error) string {
 		if errors.Is(err, k.err) {
 			return k.kind
 		}
+	}
+	if e, ok := errors.AsType[kinder](err); ok {
+		return e.Kind()
 	}
 	if e, ok := errors.AsType[*engine.Error](err); ok {
 		return e.Op

@@ -48,6 +48,9 @@ func (e *HandshakeError) Error() string {
 // Unwrap is the cause.
 func (e *HandshakeError) Unwrap() error { return e.Err }
 
+// Kind is a word for the reason, from a fixed set: "tls_timeout" …
+func (e *HandshakeError) Kind() string { return "tls_" + e.Reason.String() }
+
 // Reason is a kind of failed handshake: a label for a metric.
 type Reason uint8
 
