@@ -59,7 +59,8 @@ What was run, on what, what came out, and what does *not* look good. The records
 which are of things measured side by side, rather than the microseconds.
 
 Not made by this command: [tuning.md](tuning.md), what was tried on the engine and what a message costs; [namespaces.md](namespaces.md),
-attaching, draining, release; [idle.md](idle.md), a hundred thousand idle connections on a machine that allows so many.
+attaching, draining, release; [idle.md](idle.md), a hundred thousand idle connections on a machine that allows so many; [toolkit.md](toolkit.md),
+datagrams, gnet handlers, framing, and what the figures of the toolkit below mean.
 `
 
 // Run writes the page, and copies what it shows.
