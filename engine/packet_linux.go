@@ -219,6 +219,7 @@ type packetOutput struct {
 	paths    []PacketPath
 	data     []byte // what they hold, one after the other
 	free     []byte // the rest of data
+	runs     packetRuns
 }
 
 // outputControl is one control message with the longer pktinfo.

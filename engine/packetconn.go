@@ -23,6 +23,7 @@ type PacketConn struct {
 	token    poller.Token
 	port     int  // that is bound
 	v4       bool // the namespace has no IPv6
+	unjoined bool // the kernel refuses joined datagrams
 	closed   bool
 	closing  atomic.Bool     // Close was called
 	interest poller.Interest // what the poller was told; 0 is that it does not know the socket

@@ -27,7 +27,7 @@ func (l *loop) needPackets() *packets {
 		cfg := l.eng.cfg
 		l.packets = &packets{
 			in: newPacketInput(cfg.PacketBatch, cfg.PacketMax), out: newPacketOutput(cfg.PacketBatch),
-			receive: receivePackets, transmit: transmitPackets,
+			receive: receivePackets, transmit: transmitJoined,
 		}
 	}
 	return l.packets
