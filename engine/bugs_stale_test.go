@@ -208,7 +208,9 @@ func TestDescriptorIsStillOursInOnClose(t *testing.T) {
 		{"Close", Config{}, func(c *client, conn *Conn) { conn.Close(); c.wantEOF(); _ = c.Close() }},
 		{"CloseNow", Config{}, func(_ *client, conn *Conn) { conn.CloseNow() }},
 		{"a panic", Config{}, func(_ *client, conn *Conn) { conn.Call(func(*Conn) { panic("boom") }) }},
-		{"the idle timeout", Config{IdleTimeout: time.Millisecond}, func(*client, *Conn) {}},
+		{"the idle timeout", Config{}, func(_ *client, conn *Conn) {
+			conn.Call(func(c *Conn) { c.SetIdleTimeout(time.Millisecond) }) // not in Config: its reset may come before dial is through
+		}},
 		{"the linger timeout", Config{LingerTimeout: time.Millisecond}, func(_ *client, conn *Conn) { conn.Close() }},
 	} {
 		t.Run(end.name, func(t *testing.T) {
