@@ -303,10 +303,11 @@ func TestValues(t *testing.T) {
 func TestBytesAreCountedWhenClosed(t *testing.T) {
 	counted := make(chan uint64, 1)
 	var s *testServer
-	s = startServer(t, Config{}, hooks{data: echo, closed: func(*Conn, error) { counted <- s.Engine.Stats().Namespaces[0].BytesIn }})
-	c := s.dial()
-	c.roundTrip([]byte("abc"))
-	_ = c.Close()
+	s = startServer(t, Config{}, hooks{
+		data:   func(c *Conn) { c.CloseNow() }, // within the turn: a loop that waits has published all anyway
+		closed: func(*Conn, error) { counted <- s.Stats().Namespaces[0].BytesIn },
+	})
+	s.dial().send([]byte("abc"))
 	if n := await(t, counted, "OnClose"); n != 3 {
 		t.Errorf("%d bytes are counted, not 3", n)
 	}
