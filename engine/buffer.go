@@ -67,6 +67,15 @@ func (b *buffer) append(p []byte) {
 
 func (b *buffer) discard(n int) { b.r += n }
 
+// release is discard for a buffer that nobody looks into: when it is empty, its
+// memory is used from the front again.
+func (b *buffer) release(n int) {
+	b.discard(n)
+	if b.r == b.w {
+		b.r, b.w = 0, 0
+	}
+}
+
 // own ends the loan: what is left is kept in a slice of the buffer's own that
 // is not much larger, none if nothing is left.
 func (b *buffer) own() {
@@ -130,6 +139,7 @@ func (l *loop) takeBack(c *Conn) {
 
 // dropBuffers forgets what a connection holds.
 func (l *loop) dropBuffers(c *Conn) {
+	c.dropReserved()
 	if c.buf == nil {
 		return
 	}

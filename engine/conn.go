@@ -199,10 +199,15 @@ func (c *Conn) Discard(n int) int {
 // above the high-water mark it still takes, but reading stops (see OnWritable).
 // From another goroutine use AsyncWrite.
 func (c *Conn) Write(p []byte) (int, error) {
-	if c.finWanted || c.asked.Load()&askedClose != 0 && !c.finishing() {
+	if c.closingWrite() {
 		return 0, ErrClosed
 	}
 	return c.write(p)
+}
+
+// closingWrite reports whether the write half is to end.
+func (c *Conn) closingWrite() bool {
+	return c.finWanted || c.asked.Load()&askedClose != 0 && !c.finishing()
 }
 
 // write is Write for what was asked for before a Close that may have been
@@ -296,7 +301,7 @@ func (c *Conn) writeDirect(p []byte) (int, error) {
 	}
 	c.blocked = n < queued+len(p)
 	if queued > 0 {
-		c.buf.out.discard(min(n, queued))
+		c.buf.out.release(min(n, queued))
 	}
 	return max(n-queued, 0), nil
 }
@@ -328,7 +333,7 @@ func (c *Conn) flush() {
 		return
 	}
 	c.blocked = n < out.len()
-	out.discard(n)
+	out.release(n)
 	c.sent(n)
 }
 

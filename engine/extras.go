@@ -15,6 +15,7 @@ type extras struct {
 	traffic   traffic
 	tap       func(*Conn, Direction, []byte)
 	alarms    []*Timer // that are armed
+	reserved  []byte   // by Reserve, with a filter
 
 	keepReading bool // also while the output is above the high-water mark
 	awaitsSpace bool // it is, and is read on

@@ -188,6 +188,7 @@ func (l *loop) settle(c *Conn) {
 		return
 	}
 	if c.special {
+		c.dropReserved()
 		l.flushFilter(c)
 	}
 	if !c.broken && !c.blocked && c.Unsent() > 0 {
