@@ -1,0 +1,156 @@
+package scsi
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/nsreactor/nsreactor/examples/iscsi-stub/volume"
+)
+
+// world is a device with one unit at LUN 0, and an initiator.
+type world struct {
+	t      testing.TB
+	device *Device
+	unit   *Unit
+	nexus  *Nexus
+}
+
+// newWorld makes a world around a memory volume of 512-byte blocks, unless change says
+// otherwise; the initiator has seen its power-on unit attention.
+func newWorld(t testing.TB, change func(*volume.Config, *UnitConfig)) *world {
+	t.Helper()
+	config := volume.Config{Name: "v", ID: [16]byte{1, 2, 3}, Kind: volume.Memory, Blocks: 2048, Profile: volume.Profile{Thin: true}}
+	unit := UnitConfig{Keeper: &keeper{}}
+	if change != nil {
+		change(&config, &unit)
+	}
+	v, err := volume.Open(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := v.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	unit.Volume = v
+	u, err := NewUnit(unit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := NewDevice(DeviceConfig{Name: "iqn.2026-11.test:d", Ports: []TargetPort{{ID: 1, Name: "iqn.2026-11.test:d,t,0x0001"}}})
+	if err := d.Add(0, u); err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, device: d, unit: u}
+	w.nexus = w.connect("a")
+	return w
+}
+
+// connect makes another initiator, who has seen his power-on unit attention.
+func (w *world) connect(name string) *Nexus {
+	n := w.device.Connect(NexusConfig{InitiatorPort: name, TargetPort: 1})
+	for _, p := range *n.paths.Load() {
+		p.take()
+	}
+	return n
+}
+
+// keeper keeps in memory.
+type keeper struct {
+	mu    sync.Mutex
+	state map[string][]byte
+	fails bool
+}
+
+var errKeeper = errors.New("the keeper's disk is full")
+
+func (k *keeper) Save(unit string, state []byte) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.fails {
+		return errKeeper
+	}
+	if k.state == nil {
+		k.state = make(map[string][]byte)
+	}
+	k.state[unit] = bytes.Clone(state)
+	return nil
+}
+
+func (k *keeper) Load(unit string) ([]byte, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.state[unit], nil
+}
+
+// unhex reads bytes written in hexadecimal, with spaces.
+func unhex(t testing.TB, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(strings.Join(strings.Fields(s), ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// outcome is what a command came to.
+type outcome struct {
+	status Status
+	sense  []byte
+	in     []byte
+}
+
+// do does a command at LUN 0, as a transport does, and returns what it came to.
+func (w *world) do(cdb string, out ...byte) outcome { w.t.Helper(); return w.by(w.nexus, cdb, out...) }
+
+// by does a command of another nexus.
+func (w *world) by(n *Nexus, cdb string, out ...byte) outcome {
+	w.t.Helper()
+	return run(n, [8]byte{}, unhex(w.t, cdb), out)
+}
+
+// run does a command.
+func run(n *Nexus, lun [8]byte, cdb, out []byte) outcome {
+	c := &Command{LUN: lun, CDB: cdb}
+	defer c.End()
+	switch n.Start(c) {
+	case NeedData:
+		c.Out = out[:min(len(out), c.OutLen)]
+		c.Run(MayWait)
+	case Ready:
+		c.Run(MayWait)
+	}
+	o := outcome{status: c.Status, in: make([]byte, c.InLen)}
+	if c.InLen > 0 && !c.ReadIn(o.in, 0, MayWait) {
+		o.in = nil
+	}
+	o.status, o.sense = c.Status, bytes.Clone(c.Sense)
+	return o
+}
+
+// good fails the test unless the command came to GOOD with this data-in.
+func (o outcome) good(t testing.TB, in string) {
+	t.Helper()
+	if o.status != Good {
+		t.Fatalf("status %v, sense % X", o.status, o.sense)
+	}
+	if want := unhex(t, in); !bytes.Equal(o.in, want) {
+		t.Fatalf("data-in\n% X, want\n% X", o.in, want)
+	}
+}
+
+// check fails the test unless the command came to CHECK CONDITION with this sense data.
+func (o outcome) check(t testing.TB, sense string) {
+	t.Helper()
+	if o.status != CheckCondition {
+		t.Fatalf("status %v, want CHECK CONDITION", o.status)
+	}
+	if want := unhex(t, sense); !bytes.Equal(o.sense, want) {
+		t.Fatalf("sense\n% X, want\n% X", o.sense, want)
+	}
+}
