@@ -3,6 +3,7 @@ module github.com/nsreactor/nsreactor
 go 1.26.0
 
 require (
+	github.com/goccy/go-yaml v1.19.2
 	github.com/miekg/dns v1.1.73
 	github.com/panjf2000/gnet/v2 v2.9.7
 	github.com/pires/go-proxyproto v0.15.0
