@@ -67,6 +67,32 @@ func TestDepguardRulesFire(t *testing.T) {
 		{"metrics/c.go", module + "examples/echo/app", "examples use the packages"},
 		{"examples/echo/app/a.go", module + "handlers", ""},
 
+		{"examples/iscsi-stub/pdu/a.go", module + "handlers/framing", ""},
+		{"examples/iscsi-stub/pdu/b.go", module + "engine", "pdu knows the layout"},
+		{"examples/iscsi-stub/login/a.go", module + "examples/iscsi-stub/pdu", "login is pure"},
+		{"examples/iscsi-stub/login/a_test.go", module + "nsctx/nstest", ""},
+		{"examples/iscsi-stub/session/a.go", module + "engine", ""},
+		{"examples/iscsi-stub/session/b.go", module + "examples/iscsi-stub/scsi", ""},
+		{"examples/iscsi-stub/session/c.go", module + "examples/iscsi-stub/volume", "session knows no volumes"},
+		{"examples/iscsi-stub/session/d.go", module + "examples/iscsi-stub/catalog", "session knows no volumes"},
+		{"examples/iscsi-stub/scsi/a.go", module + "examples/iscsi-stub/volume", ""},
+		{"examples/iscsi-stub/scsi/b.go", module + "engine", "the volume core knows no sockets"},
+		{"examples/iscsi-stub/scsi/c.go", "net", "the volume core knows no sockets"},
+		{"examples/iscsi-stub/scsi/d.go", module + "examples/iscsi-stub/session", "the volume core knows no sockets"},
+		{"examples/iscsi-stub/volume/a.go", module + "examples/iscsi-stub/scsi", "the volume core knows no sockets"},
+		{"examples/iscsi-stub/volume/b.go", "net", "the volume core knows no sockets"},
+		{"examples/iscsi-stub/catalog/a.go", module + "examples/iscsi-stub/volume", ""},
+		{"examples/iscsi-stub/catalog/b.go", module + "engine", "the volume core knows no sockets"},
+		{"examples/iscsi-stub/catalog/c.go", "net", "the volume core knows no sockets"},
+		{"examples/iscsi-stub/qos/a.go", module + "examples/iscsi-stub/volume", "the volume core knows no sockets"},
+		{"examples/iscsi-stub/qos/b.go", "net", "the volume core knows no sockets"},
+		{"examples/iscsi-stub/initiator/a.go", module + "examples/iscsi-stub/pdu", ""},
+		{"examples/iscsi-stub/initiator/b.go", module + "examples/iscsi-stub/session", "the other side of the wire"},
+		{"examples/iscsi-stub/observe/a.go", module + "examples/iscsi-stub/session", ""},
+		{"examples/iscsi-stub/observe/b.go", module + "examples/iscsi-stub/tenant", "observe sees what session tells"},
+		{"examples/iscsi-stub/tenant/a.go", module + "examples/iscsi-stub/session", ""},
+		{"examples/iscsi-stub/tenant/b.go", module + "examples/iscsi-stub/observe", "tenant knows who has what"},
+
 		{"engine/f.go", gnet, "only handlers/gnethandler"},
 		{"handlers/d.go", gnet, "only handlers/gnethandler"},
 		{"examples/echo/app/b.go", gnet, "only handlers/gnethandler"},
@@ -135,7 +161,11 @@ func writeImported(t *testing.T, dir string) {
 	t.Helper()
 	const empty = "package p\n"
 	mod := "module " + strings.TrimSuffix(module, "/") + "\n\ngo 1.26.0\n"
-	for _, pkg := range []string{"poller", "nsctx", "nsctx/nstest", "nsctx/resolver", "engine", "handlers", "metrics", "examples/echo/app", "internal/simulate", "internal/memory"} {
+	for _, pkg := range []string{
+		"poller", "nsctx", "nsctx/nstest", "nsctx/resolver", "engine", "handlers", "handlers/framing", "metrics", "examples/echo/app", "internal/simulate", "internal/memory",
+		"examples/iscsi-stub/catalog", "examples/iscsi-stub/observe", "examples/iscsi-stub/pdu", "examples/iscsi-stub/scsi", "examples/iscsi-stub/session",
+		"examples/iscsi-stub/tenant", "examples/iscsi-stub/volume",
+	} {
 		write(t, dir, pkg+"/doc.go", empty)
 	}
 	for path, m := range map[string]struct{ version, pkg string }{
