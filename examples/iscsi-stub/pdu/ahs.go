@@ -19,7 +19,7 @@ const (
 // header ends it: ValidAHS says so.
 func (h Header) AHS() iter.Seq2[AHSType, []byte] {
 	return func(yield func(AHSType, []byte) bool) {
-		for rest := h.segments(); ; {
+		for rest := h.segments(); len(rest) > 0; {
 			t, v, next, ok := cutAHS(rest)
 			if !ok || !yield(t, v) {
 				return
@@ -33,10 +33,12 @@ func (h Header) AHS() iter.Seq2[AHSType, []byte] {
 // AHSLength says.
 func (h Header) ValidAHS() bool {
 	rest := h.segments()
-	for ok := true; len(rest) > 0; {
-		if _, _, rest, ok = cutAHS(rest); !ok {
+	for len(rest) > 0 {
+		_, _, next, ok := cutAHS(rest)
+		if !ok {
 			return false
 		}
+		rest = next
 	}
 	return len(h) >= HeaderSize+h.AHSLength()
 }
@@ -71,13 +73,10 @@ func (h Header) BidiReadLength() (n uint32, ok bool) {
 }
 
 func (h Header) find(want AHSType) []byte {
-	rest := h.segments()
-	for len(rest) > 0 {
-		t, v, next, ok := cutAHS(rest)
-		if !ok || t == want {
+	for t, v := range h.AHS() {
+		if t == want {
 			return v
 		}
-		rest = next
 	}
 	return nil
 }

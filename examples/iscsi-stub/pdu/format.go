@@ -39,7 +39,7 @@ func (e *DigestError) Unwrap() error { return e.Err }
 
 // Kind is a word for what is wrong: "header_digest" or "data_digest".
 func (e *DigestError) Kind() string {
-	if e.Err == ErrHeaderDigest {
+	if errors.Is(e.Err, ErrHeaderDigest) {
 		return "header_digest"
 	}
 	return "data_digest"

@@ -14,7 +14,7 @@ func (s Serial) Before(t Serial) bool {
 // Within says that s is in the window from first to last, both included. A
 // window with last = first-1 is closed: nothing is within it.
 func (s Serial) Within(first, last Serial) bool {
-	return !s.Before(first) && !last.Before(s) && last+1 != first
+	return s-first <= last-first && last+1 != first
 }
 
 // Sub is how far s is ahead of t; it is negative if s comes before t.
