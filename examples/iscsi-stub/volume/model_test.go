@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -147,5 +149,58 @@ func FuzzMemory(f *testing.F) {
 	f.Fuzz(func(t *testing.T, script []byte) {
 		v := mustOpen(t, Config{Kind: Memory, Blocks: 300, Profile: Profile{Thin: true}})
 		play(t, v, new(model), script, true)
+	})
+}
+
+// fileIn makes the file of a volume with the size of a model in dir.
+func fileIn(t testing.TB, dir string, change func(*Config)) Config {
+	t.Helper()
+	cfg := Config{Name: "a", ID: [16]byte{1}, Kind: File, Path: filepath.Join(dir, "a.img"), Blocks: 300, Profile: Profile{Thin: true}}
+	if change != nil {
+		change(&cfg)
+	}
+	if err := Create(cfg); err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// inShm makes a directory on tmpfs.
+func inShm(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "volume")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+func FuzzFile(f *testing.F) {
+	seeds(f)
+	f.Fuzz(func(t *testing.T, script []byte) {
+		for _, dir := range []string{t.TempDir(), inShm(t)} {
+			for _, thin := range []bool{true, false} {
+				cfg := fileIn(t, dir, func(c *Config) { c.Profile.Thin = thin })
+				v := mustOpen(t, cfg)
+				m := new(model)
+				half := len(script) / 8 * 4
+				play(t, v, m, script[:half], false)
+				if err := v.Close(); err != nil {
+					t.Fatal(err)
+				}
+				v = mustOpen(t, cfg)
+				play(t, v, m, script[half:], false)
+				if err := v.Close(); err != nil {
+					t.Fatal(err)
+				}
+				_ = os.Remove(cfg.Path)
+				_ = os.Remove(cfg.Path + JournalSuffix)
+			}
+		}
 	})
 }

@@ -15,8 +15,10 @@ package volume
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"math/bits"
+	"os"
 	"sync"
 	"sync/atomic"
 )
@@ -95,8 +97,15 @@ var (
 	ErrRange = errors.New("volume: out of range")
 	// ErrTruncated says that the file is shorter than the volume.
 	ErrTruncated = errors.New("volume: file is too short")
+	// ErrDeleted says that the file has no name any more: what is written to it would
+	// be gone with the process.
+	ErrDeleted = errors.New("volume: file has been deleted")
 	// ErrMedium says that the disk failed (EIO).
 	ErrMedium = errors.New("volume: medium error")
+	// ErrBusy says that another has the file open as a volume, or as an image (qemu-img).
+	ErrBusy = errors.New("volume: in use")
+	// ErrJournal says that the journal holds what cannot be this volume's.
+	ErrJournal = errors.New("volume: journal of another volume")
 	// ErrClosed says that the volume has been closed.
 	ErrClosed = errors.New("volume: closed")
 	// ErrConfig refuses a Config.
@@ -151,10 +160,29 @@ func Open(cfg Config) (*Volume, error) {
 		v.medium = newMemory(cfg.BlockSize, size)
 	case Null:
 		v.medium = null{}
-	default:
-		return nil, fmt.Errorf("%w: %s: kind %q is not implemented", ErrConfig, cfg.Name, cfg.Kind)
+	case File:
+		if v.medium, err = openMedium(cfg, size); err != nil {
+			return nil, fmt.Errorf("volume %s: %w", cfg.Name, err)
+		}
 	}
 	return v, nil
+}
+
+// Create makes the file of a volume, which must not be there yet (fs.ErrExist), nor
+// must a journal of its name. Whenever the machine stops, the file is there whole or
+// not at all. For the other kinds there is nothing to make.
+func Create(cfg Config) error {
+	size, err := cfg.check()
+	if err != nil || cfg.Kind != File {
+		return err
+	}
+	if _, err := os.Lstat(cfg.Path + JournalSuffix); err == nil {
+		return fmt.Errorf("volume %s: %w: the journal %s%s", cfg.Name, fs.ErrExist, cfg.Path, JournalSuffix)
+	}
+	if err := create(cfg.Path, size, !cfg.Profile.Thin); err != nil {
+		return fmt.Errorf("volume %s: making %s: %w", cfg.Name, cfg.Path, err)
+	}
+	return nil
 }
 
 // check fills in the defaults and returns the size in bytes.
