@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/nsreactor/nsreactor/examples/iscsi-stub/qos"
 	"github.com/nsreactor/nsreactor/examples/iscsi-stub/volume"
 )
 
@@ -62,17 +63,21 @@ type Command struct {
 	medium  bool   // data-in is read from the medium at lba; otherwise it is in
 	in      []byte // data-in that the command made
 	scratch any    // what a row's check leaves for its run
+	io      qos.IO // as the unit's shaper has it
+	shaped  bool   // the shaper knows of it
 
 	senseBuf [maxSense]byte
 }
 
-// Admit says how long the command is to wait before Run, by the logical unit's quality of
-// service; 0 is now. Call it once, with the time it is.
+// Admit says how long the command is to wait, by the logical unit's quality of service,
+// with the time it is: 0 lets it Run, otherwise ask again when that has passed.
 func (c *Command) Admit(now time.Time) time.Duration {
 	if c.moved == 0 || c.unit == nil || c.unit.shaper == nil {
 		return 0
 	}
-	return c.unit.shaper.Admit(c.row.does&writes != 0, c.moved, now)
+	c.shaped = true
+	c.io.Write, c.io.Bytes = c.row.does&writes != 0, c.moved
+	return c.unit.shaper.Admit(&c.io, now)
 }
 
 // Run does the command. It returns false only with DontWait, when it would have to wait
@@ -92,6 +97,10 @@ func (c *Command) ReadIn(p []byte, pos int, w Wait) bool {
 
 // End says that the transport is done with the command. Afterwards it may be used again.
 func (c *Command) End() {
+	if c.shaped {
+		c.unit.shaper.Done(&c.io, time.Now())
+		c.shaped = false
+	}
 	c.nexus, c.path, c.unit, c.row = nil, nil, nil, nil
 	c.CDB, c.Out, c.Sense, c.scratch = nil, nil, nil, nil
 	if cap(c.in) > 4096 {

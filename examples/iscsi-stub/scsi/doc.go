@@ -12,7 +12,7 @@
 //
 //	next := nexus.Start(&c)             // checked; nothing blocks, nothing is done yet
 //	if next == scsi.NeedData { … }      // fetch c.OutLen bytes into c.Out
-//	wait := c.Admit(time.Now())         // what the volume's quality of service asks for
+//	wait := c.Admit(time.Now())         // ask again then; 0: now
 //	if !c.Run(scsi.DontWait) { … }      // or on a worker, c.Run(scsi.MayWait)
 //	c.ReadIn(p, pos, scsi.DontWait)     // c.InLen bytes of data-in, in pieces, in any order
 //	… send c.Status, c.Sense …

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nsreactor/nsreactor/examples/iscsi-stub/qos"
 	"github.com/nsreactor/nsreactor/examples/iscsi-stub/volume"
 )
 
@@ -16,10 +17,12 @@ type Keeper interface {
 	Load(unit string) ([]byte, error)
 }
 
-// Shaper shares a volume's throughput out. Admit says how long a command that moves so
-// many bytes is to wait before it is done.
+// Shaper shares a volume's throughput out; a *qos.Volume is one. Admit says how long an
+// I/O is to wait until it is asked about again, 0 lets it go. Done follows, also on one
+// that never went.
 type Shaper interface {
-	Admit(write bool, bytes int, now time.Time) time.Duration
+	Admit(io *qos.IO, now time.Time) time.Duration
+	Done(io *qos.IO, now time.Time)
 }
 
 // UnitConfig says what a logical unit is.
