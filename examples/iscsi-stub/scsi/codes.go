@@ -20,6 +20,7 @@ const (
 	CopyTargetNotReachable            Code = 0x0D02
 	IncorrectCopyTargetType           Code = 0x0D03
 	InvalidInformationUnit            Code = 0x0E00
+	InvalidFieldInInformationUnit     Code = 0x0E03
 	UnrecoveredReadError              Code = 0x1100
 	ParameterListLengthError          Code = 0x1A00
 	MiscompareDuringVerify            Code = 0x1D00
@@ -75,6 +76,7 @@ var codeNames = map[Code]string{
 	CopyTargetNotReachable:            "COPY TARGET DEVICE NOT REACHABLE",
 	IncorrectCopyTargetType:           "INCORRECT COPY TARGET DEVICE TYPE",
 	InvalidInformationUnit:            "INVALID INFORMATION UNIT",
+	InvalidFieldInInformationUnit:     "INVALID FIELD IN COMMAND INFORMATION UNIT",
 	UnrecoveredReadError:              "UNRECOVERED READ ERROR",
 	ParameterListLengthError:          "PARAMETER LIST LENGTH ERROR",
 	MiscompareDuringVerify:            "MISCOMPARE DURING VERIFY OPERATION",

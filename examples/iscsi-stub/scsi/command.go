@@ -41,6 +41,9 @@ type Command struct {
 	// Out is the data-out, all of it, set before Run. It may be shorter than OutLen, never
 	// longer, and is to stay as it is until Run has returned true.
 	Out []byte
+	// Expected is how many bytes of data-out the initiator means to send; 0 if it does not
+	// say. Only commands ask whose data-out has one length (WRITE SAME, COMPARE AND WRITE).
+	Expected int
 
 	// OutLen is how many bytes of data-out the CDB asks for, and InLen how many bytes of
 	// data-in there are. They know nothing of what the initiator expects: residuals are
@@ -205,17 +208,4 @@ func (c *Command) senseOf(err error) Sense {
 		return Sense{Key: MediumError, Code: code}.with(c.lba)
 	}
 	return Sense{Key: HardwareError, Code: InternalTargetFailure}
-}
-
-// offset is where on the volume the command's blocks begin, in bytes.
-func (c *Command) offset() int64 { return int64(c.lba) * int64(c.unit.volume.BlockSize()) }
-
-// readMedium reads data-in straight from the volume.
-func (c *Command) readMedium(p []byte, pos int, w Wait) bool {
-	err := c.unit.volume.ReadAt(p, c.offset()+int64(pos), w)
-	if err == nil {
-		return true
-	}
-	c.finish(err)
-	return false
 }

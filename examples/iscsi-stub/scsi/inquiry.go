@@ -129,9 +129,8 @@ func (c *Command) vitalBlockLimits(b []byte) []byte {
 	l := &c.unit.limits
 	page := append(b, make([]byte, 60)...)
 	p := page[len(b)-4:]
-	p[4] = 0x01 // WSNZ: WRITE SAME of 0 blocks does not mean all
 	p[5] = byte(l.compare)
-	binary.BigEndian.PutUint16(p[6:], 1) // optimal transfer length granularity
+	binary.BigEndian.PutUint16(p[6:], uint16(l.granularity)) // of an optimal transfer
 	binary.BigEndian.PutUint32(p[8:], uint32(l.transfer))
 	binary.BigEndian.PutUint32(p[12:], uint32(l.optimal))
 	if c.unit.thin() {

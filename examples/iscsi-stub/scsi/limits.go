@@ -14,25 +14,28 @@ type limits struct {
 	granularity uint64 // OPTIMAL UNMAP GRANULARITY
 }
 
+// The limits in bytes. Nothing a volume does at a time takes long, so that a command can
+// be aborted and its neighbours go on.
 const (
 	maxTransfer  = 8 << 20
+	goodTransfer = 1 << 20
+	maxWriteSame = 64 << 20
 	maxUnmap     = 512 << 20
-	maxWriteSame = 512 << 20
-	maxRanges    = 256
+	maxRanges    = 256 // of an UNMAP; not bytes
+	physical     = 4096
 )
 
 // newLimits turns what is bounded in bytes into blocks.
 func newLimits(v *volume.Volume) limits {
 	block := uint64(v.BlockSize())
-	most := uint64(volume.MaxUpdate)
 	return limits{
 		transfer:    maxTransfer / block,
-		optimal:     min(1<<20, maxTransfer) / block,
-		compare:     min(255, most/block),
+		optimal:     goodTransfer / block,
+		compare:     min(255, volume.MaxUpdate/block),
 		writeSame:   maxWriteSame / block,
 		unmap:       maxUnmap / block,
 		ranges:      maxRanges,
-		atomic:      most / block,
-		granularity: max(1, 4096/block),
+		atomic:      volume.MaxUpdate / block,
+		granularity: max(1, physical/block),
 	}
 }

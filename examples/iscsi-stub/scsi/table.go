@@ -11,9 +11,21 @@ import (
 // command that is answered with INVALID COMMAND OPERATION CODE; REPORT SUPPORTED
 // OPERATION CODES reads its answer from here too.
 var families = [][]row{
-	readiness, // TEST UNIT READY, REQUEST SENSE
-	inquiring, // INQUIRY
-	listing,   // REPORT LUNS
+	readiness,  // TEST UNIT READY, REQUEST SENSE
+	inquiring,  // INQUIRY
+	listing,    // REPORT LUNS
+	capacities, // READ CAPACITY
+	modeRows,   // MODE SENSE, MODE SELECT
+	reading,    // READ
+	writing,    // WRITE, WRITE AND VERIFY
+	verifying,  // VERIFY
+	updating,   // COMPARE AND WRITE, ORWRITE, WRITE ATOMIC
+	repeating,  // WRITE SAME
+	unmapping,  // UNMAP, GET LBA STATUS
+	caching,    // SYNCHRONIZE CACHE, PRE-FETCH
+	defects,    // READ DEFECT DATA
+	diagnosing, // SEND DIAGNOSTIC
+	supporting, // REPORT SUPPORTED OPERATION CODES, REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS
 }
 
 // row is a command: an operation code, or one of its service actions.
@@ -26,7 +38,7 @@ type row struct {
 	// bits that mean something. All others must be zero in a CDB. Its length is the CDB's.
 	usage   string
 	does    traits
-	timeout time.Duration // recommended; 0 says nothing
+	timeout time.Duration // what an initiator should wait at least; 0 is half a minute
 	// check looks at the CDB, which is as long as it should be and has no unknown bits. It
 	// decodes it into the command, and sets OutLen if there is data-out; or it ends the
 	// command. It never blocks.
@@ -60,6 +72,8 @@ const (
 	// actsOnReservations: it is a command of persistent reservations, which looks for itself.
 	actsOnReservations
 
+	// thinOnly: it is known to units only that give blocks back.
+	thinOnly
 	// anywhere: it has an answer even at a LUN that names no unit; then c.unit is nil.
 	anywhere
 
@@ -71,9 +85,8 @@ const (
 
 // opcode is the rows of an operation code.
 type opcode struct {
-	rows []*row
-	// at is the byte of the CDB that has the service action, in its five low bits.
-	hasActions bool
+	rows       []*row
+	hasActions bool // in the five low bits of byte 1
 }
 
 var opcodes [256]opcode
@@ -97,6 +110,9 @@ func (r *row) index() {
 	o.rows = append(o.rows, r)
 	o.hasActions = r.action != none
 }
+
+// has tells whether the unit knows the command.
+func (u *Unit) has(r *row) bool { return r.does&thinOnly == 0 || u.thin() }
 
 // find looks a CDB up. With an operation code that is known but not the service action,
 // row is nil and known is true.
@@ -171,7 +187,7 @@ func (c *Command) admitted() {
 	switch {
 	case c.unit == nil && (row == nil || row.does&anywhere == 0):
 		c.fail(IllegalRequest, LogicalUnitNotSupported)
-	case !known:
+	case !known, row != nil && c.unit != nil && !c.unit.has(row):
 		c.fail(IllegalRequest, InvalidOperationCode)
 	case row == nil:
 		c.badField(1, 4)
