@@ -60,7 +60,7 @@ func openMedium(cfg Config, size int64) (medium, error) {
 func newFiled(d disk, files journalStore, cfg Config, size int64) (*filed, error) {
 	f := &filed{data: d, thin: cfg.Profile.Thin, block: int64(cfg.BlockSize), size: size}
 	f.syncer.disk = d
-	f.journal = journal{store: files, id: cfg.ID, data: &f.syncer}
+	f.journal = journal{store: files, id: cfg.ID, room: journalSize, data: &f.syncer}
 	if err := f.journal.open(size); err != nil {
 		return nil, err
 	}

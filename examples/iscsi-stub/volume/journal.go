@@ -37,6 +37,7 @@ import (
 type journal struct {
 	store journalStore
 	id    [16]byte
+	room  int64   // of a pass, unless one record is larger
 	data  *syncer // of the volume; also where failures are remembered
 
 	mu   sync.Mutex // an Update's, from its reading to its last write
@@ -68,7 +69,7 @@ type journalStore interface {
 const JournalSuffix = ".journal"
 
 const (
-	journalSize  = 512 << 10 // of a pass, unless one record is larger
+	journalSize  = 512 << 10
 	recordHeader = 64
 	// recordAlign keeps the writing of a record out of the sectors of those before it.
 	recordAlign = 4096
@@ -199,7 +200,7 @@ func (j *journal) intend(b []byte, off int64) error {
 	if err := j.data.fail(j.disk.check(0)); err != nil { // deleted: nobody would find it
 		return err
 	}
-	first := j.next == 0 || j.next+int64(recordSize(len(b))) > journalSize
+	first := j.next == 0 || j.next+int64(recordSize(len(b))) > j.room
 	if first {
 		if err := j.begin(); err != nil {
 			return err

@@ -36,7 +36,8 @@ func (s *syncer) failure() error {
 // fail remembers err, if it is the first, and returns it.
 func (s *syncer) fail(err error) error {
 	if err != nil {
-		s.failed.CompareAndSwap(nil, &err)
+		first := err // not err itself, which would be on the heap for every call
+		s.failed.CompareAndSwap(nil, &first)
 	}
 	return err
 }
