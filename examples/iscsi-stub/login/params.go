@@ -68,7 +68,7 @@ const (
 )
 
 // Preferences are a target's side of the negotiation. The zero value is a good target; a
-// number that is 0 stands for the default said.
+// number that is 0 stands for the default said, and one out of its range for the nearest in it.
 type Preferences struct {
 	HeaderDigest, DataDigest DigestChoice
 
@@ -78,9 +78,30 @@ type Preferences struct {
 	MaxConnections           uint16 // default 1
 	MaxOutstandingR2T        uint16 // default 1
 	ErrorRecoveryLevel       uint8  // the highest; 0 to 2
-	DefaultTime2Wait         uint16 // at least so many seconds, at most 3600; 0 is 0
-	DefaultTime2Retain       uint16 // at most so many seconds, at most 3600; 0 is 0
+	DefaultTime2Wait         uint16 // at least so many seconds, at most 3600
+	DefaultTime2Retain       uint16 // at most so many seconds, at most 3600; default 20
+
+	TaskReporting TaskReporting // the most that the target can do
 
 	RequireR2T      bool // InitialR2T=Yes
 	NoImmediateData bool // ImmediateData=No
+}
+
+// complete replaces what is 0 by its default, and brings what is out of range into it.
+func (w *Preferences) complete() {
+	w.MaxRecvDataSegmentLength = within(w.MaxRecvDataSegmentLength, 256<<10, minLength, maxLength)
+	w.MaxBurstLength = within(w.MaxBurstLength, 1<<20, minLength, maxLength)
+	w.FirstBurstLength = within(w.FirstBurstLength, 64<<10, minLength, maxLength)
+	w.MaxConnections = within(w.MaxConnections, 1, 1, 65535)
+	w.MaxOutstandingR2T = within(w.MaxOutstandingR2T, 1, 1, 65535)
+	w.ErrorRecoveryLevel = min(w.ErrorRecoveryLevel, 2)
+	w.DefaultTime2Wait = min(w.DefaultTime2Wait, 3600)
+	w.DefaultTime2Retain = within(w.DefaultTime2Retain, 20, 0, 3600)
+}
+
+func within[T uint16 | uint32](n, standard, lo, hi T) T {
+	if n == 0 {
+		return standard
+	}
+	return min(max(n, lo), hi)
 }
