@@ -1,0 +1,140 @@
+package session
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// budget is memory that the commands of a tenant share, in bytes. Who asks for more than
+// is left waits in line, the first come first, so that a large command is not passed by
+// small ones for ever. Any goroutine may call its methods.
+type budget struct {
+	mu    sync.Mutex
+	total int
+	used  int
+	first *grant
+	last  *grant
+	tight atomic.Bool // little is left: no more commands should be let come
+}
+
+// grant is a place in a budget's line. It belongs to the budget from take until ready is called or
+// it is withdrawn.
+type grant struct {
+	n      int
+	ready  func() // the memory is there; called by the goroutine that has given it back
+	next   *grant
+	inLine bool
+}
+
+// take asks for g.n bytes: true if they are there now. Otherwise g.ready is called when
+// they are. More than the whole budget is had by who has it alone.
+func (b *budget) take(g *grant) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.first == nil && b.fits(g.n) {
+		b.used += g.n
+		b.judge()
+		return true
+	}
+	if b.first == nil {
+		b.first = g
+	} else {
+		b.last.next = g
+	}
+	b.last, g.next, g.inLine = g, nil, true
+	b.judge()
+	return false
+}
+
+func (b *budget) fits(n int) bool { return b.used+n <= b.total || b.used == 0 }
+
+// force takes n bytes that must be had, whatever is left: for data that come without having
+// been asked for.
+func (b *budget) force(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.used += n
+	b.judge()
+}
+
+// give returns n bytes, and serves the line.
+func (b *budget) give(n int) {
+	b.mu.Lock()
+	b.used -= n
+	granted := b.serve()
+	b.mu.Unlock()
+	call(granted)
+}
+
+// withdraw leaves the line. It returns false if g is not in it any more: its memory has
+// been granted.
+func (b *budget) withdraw(g *grant) bool {
+	b.mu.Lock()
+	if !g.inLine {
+		b.mu.Unlock()
+		return false
+	}
+	b.remove(g)
+	granted := b.serve()
+	b.mu.Unlock()
+	call(granted)
+	return true
+}
+
+func (b *budget) remove(g *grant) {
+	var before *grant
+	for at := b.first; at != g; at = at.next {
+		before = at
+	}
+	if before == nil {
+		b.first = g.next
+	} else {
+		before.next = g.next
+	}
+	if b.last == g {
+		b.last = before
+	}
+	g.next, g.inLine = nil, false
+}
+
+// serve takes those off the line whose turn it is, as a list.
+func (b *budget) serve() *grant {
+	var granted *grant
+	tail := &granted
+	for b.first != nil && b.fits(b.first.n) {
+		g := b.first
+		b.used += g.n
+		b.remove(g)
+		*tail = g
+		tail = &g.next
+	}
+	b.judge()
+	return granted
+}
+
+func call(granted *grant) {
+	for granted != nil {
+		g := granted
+		granted, g.next = g.next, nil
+		g.ready()
+	}
+}
+
+// judge keeps tight up to date; b.mu is held.
+func (b *budget) judge() { b.tight.Store(b.first != nil || b.used > b.total) }
+
+// inUse is how many bytes are taken.
+func (b *budget) inUse() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.used
+}
+
+// resize changes the total. What is lent stays lent.
+func (b *budget) resize(total int) {
+	b.mu.Lock()
+	b.total = total
+	granted := b.serve()
+	b.mu.Unlock()
+	call(granted)
+}

@@ -1,0 +1,232 @@
+package session
+
+import (
+	"slices"
+
+	"github.com/nsreactor/nsreactor/engine"
+	"github.com/nsreactor/nsreactor/examples/iscsi-stub/pdu"
+)
+
+// onPDU takes a PDU of the full feature phase.
+func (cn *connection) onPDU(m message) {
+	h := m.Header
+	data, err := cn.format.Data(m)
+	cn.recovery.acknowledge(cn, h.ExpStatSN())
+	switch h.Opcode() {
+	case pdu.OpDataOut:
+		cn.onDataOut(m, data, err == nil)
+	case pdu.OpSNACK:
+		cn.onSNACK(h)
+	default:
+		if err != nil {
+			cn.reject(h, pdu.RejectDataDigest, BadDataDigest, err.Error())
+			return
+		}
+		cn.onRequest(h, data)
+	}
+}
+
+// onRequest takes a request with a CmdSN: it is delivered when those before it have been,
+// or at once if it is immediate (RFC 7143, section 4.2.2.1).
+func (cn *connection) onRequest(h pdu.Header, data []byte) {
+	if reason, v, detail := cn.check(h, data); v != "" {
+		cn.reject(h, reason, v, detail)
+		return
+	}
+	s := cn.session
+	s.mu.Lock()
+	at := due
+	switch {
+	case !h.Immediate():
+		at = s.window.place(h.CmdSN())
+	case h.Opcode() == pdu.OpTaskRequest && s.window.next.Before(h.CmdSN()):
+		at = early // it is about requests that have not all come yet
+	}
+	switch at {
+	case outside:
+		s.mu.Unlock()
+		cn.violated(OutsideWindow, h.Opcode().String())
+	case early:
+		s.hold(cn, h, data)
+		s.mu.Unlock()
+	default:
+		cn.deliver(h, data)
+		cn.deliverHeld(cn.c)
+	}
+}
+
+// check finds what is wrong with a request by itself.
+func (cn *connection) check(h pdu.Header, data []byte) (reason pdu.RejectReason, v Violation, detail string) {
+	switch op := h.Opcode(); op {
+	case pdu.OpSCSICommand:
+		switch {
+		case cn.session.nexus == nil:
+			return pdu.RejectProtocolError, ProtocolError, "in a discovery session"
+		case h.ITT() == pdu.NoTag:
+			return pdu.RejectInvalidField, InvalidField, "reserved task tag"
+		case !h.ValidAHS():
+			return pdu.RejectInvalidField, InvalidField, "additional header segments"
+		case !h.Final() && !h.Write(), len(data) > 0 && !h.Write():
+			return pdu.RejectProtocolError, ProtocolError, "data of a command that sends none"
+		}
+	case pdu.OpTaskRequest, pdu.OpLogoutRequest:
+		if h.ITT() == pdu.NoTag {
+			return pdu.RejectInvalidField, InvalidField, "reserved task tag"
+		}
+		if op == pdu.OpTaskRequest && cn.session.nexus == nil {
+			return pdu.RejectProtocolError, ProtocolError, "in a discovery session"
+		}
+	case pdu.OpTextRequest:
+	case pdu.OpNOPOut:
+		if h.ITT() == pdu.NoTag && !h.Immediate() {
+			return pdu.RejectProtocolError, ProtocolError, "an answer that is not immediate"
+		}
+	case pdu.OpLoginRequest:
+		return pdu.RejectProtocolError, ProtocolError, "in the full feature phase"
+	default:
+		return pdu.RejectNotSupported, NotSupported, op.String()
+	}
+	return 0, "", ""
+}
+
+// deliver takes a request whose turn it is. The session's mutex is held, and released.
+func (cn *connection) deliver(h pdu.Header, data []byte) {
+	s := cn.session
+	if h.Opcode() == pdu.OpSCSICommand {
+		cn.deliverCommand(h, data)
+		return
+	}
+	if !h.Immediate() {
+		s.window.take()
+		s.reopen()
+	}
+	s.mu.Unlock()
+	switch h.Opcode() {
+	case pdu.OpTaskRequest:
+		cn.onTaskRequest(h)
+	case pdu.OpTextRequest:
+		cn.onText(h, data)
+	case pdu.OpLogoutRequest:
+		cn.onLogout(h)
+	case pdu.OpNOPOut:
+		cn.onNOPOut(h, data)
+	}
+}
+
+// deliverCommand takes a SCSI Command. The session's mutex is held, and released. Its place
+// among the tasks is that of its CmdSN, on whichever loop it comes.
+func (cn *connection) deliverCommand(h pdu.Header, data []byte) {
+	s := cn.session
+	if s.tasks.find(uint32(h.ITT())) != nil {
+		s.mu.Unlock()
+		cn.reject(h, pdu.RejectTaskInProgress, DuplicateTag, "the task tag is in use")
+		return
+	}
+	if h.Immediate() && s.tasks.n >= 2*s.server.cfg.Window {
+		s.mu.Unlock()
+		cn.reject(h, pdu.RejectImmediate, TooMany, "too many immediate commands")
+		return
+	}
+	if !h.Immediate() {
+		s.window.take()
+	}
+	t := newTask(cn, h)
+	t.enabled = s.tasks.add(t)
+	enabled := t.enabled
+	s.mu.Unlock()
+	cn.begin(t, data, h.Final(), enabled)
+}
+
+// hold keeps a request that came early; mu is held.
+func (s *session) hold(cn *connection, h pdu.Header, data []byte) {
+	sn, tmf := h.CmdSN(), h.Immediate()
+	i, taken := slices.BinarySearchFunc(s.held, sn, func(o *held, sn pdu.Serial) int { return o.sn.Sub(sn) })
+	if tmf && len(s.held) >= 2*s.server.cfg.Window || taken && !tmf && !s.held[i].tmf {
+		return // too many; or it came before
+	}
+	e := &held{sn: sn, cn: cn, tmf: tmf}
+	e.add(h, data, true)
+	s.held = slices.Insert(s.held, i, e)
+}
+
+func (e *held) add(h pdu.Header, data []byte, good bool) {
+	e.pdus = append(e.pdus, heldPDU{slices.Clone(h), slices.Clone(data), good})
+	e.size += len(data)
+}
+
+// holdData keeps data of a command that is held. It says whether there is one.
+func (s *session) holdData(cn *connection, h pdu.Header, data []byte, good bool) (known, fits bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.held {
+		if e.cn != cn || e.pdus[0].header.Opcode() != pdu.OpSCSICommand || e.pdus[0].header.ITT() != h.ITT() {
+			continue
+		}
+		if e.size+len(data) > cn.limits.firstBurst || len(e.pdus) > 1024 {
+			return true, false
+		}
+		e.add(h, data, good)
+		return true, true
+	}
+	return false, false
+}
+
+// plug takes up the number of a request that is never to come, for its task was aborted first
+// (RFC 7143, section 11.5.1). It says whether the request was still to come.
+func (s *session) plug(cn *connection, sn pdu.Serial) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.window.place(sn) == outside {
+		return false
+	}
+	i, taken := slices.BinarySearchFunc(s.held, sn, func(o *held, sn pdu.Serial) int { return o.sn.Sub(sn) })
+	if taken && !s.held[i].tmf {
+		s.held[i].cn, s.held[i].pdus = nil, nil
+		return true
+	}
+	s.held = slices.Insert(s.held, i, &held{sn: sn})
+	return true
+}
+
+// deliverHeld delivers the requests that were held and whose turn has come. It is called as by
+// engine.Conn.Call, on the loop of one of the session's connections; those of another are
+// left to its loop.
+func (cn *connection) deliverHeld(*engine.Conn) {
+	s := cn.session
+	for {
+		s.mu.Lock()
+		e := s.dueHeld()
+		if e == nil {
+			s.mu.Unlock()
+			return
+		}
+		if e.cn != cn {
+			s.mu.Unlock()
+			e.cn.c.Call(e.cn.deliverHeld)
+			return
+		}
+		s.held = slices.DeleteFunc(s.held, func(o *held) bool { return o == e })
+		cn.deliver(e.pdus[0].header, e.pdus[0].data)
+		for _, p := range e.pdus[1:] {
+			cn.onDataOut(message{Header: p.header}, p.data, p.good)
+		}
+	}
+}
+
+// dueHeld is the request that was held and is due, or nil; mu is held.
+func (s *session) dueHeld() *held {
+	for len(s.held) > 0 {
+		e := s.held[0]
+		switch {
+		case s.window.next.Before(e.sn):
+			return nil
+		case e.cn != nil && (e.tmf || e.sn == s.window.next):
+			return e
+		case e.sn == s.window.next: // only its number was held
+			s.window.take()
+			s.reopen()
+		}
+		s.held = slices.Delete(s.held, 0, 1)
+	}
+	return nil
+}
