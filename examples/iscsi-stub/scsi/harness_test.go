@@ -154,3 +154,62 @@ func (o outcome) check(t testing.TB, sense string) {
 		t.Fatalf("sense\n% X, want\n% X", o.sense, want)
 	}
 }
+
+// senseFor is fixed-format sense data: the key, the code, four bytes of information or
+// none, and the sense-key specific bytes or none.
+func senseFor(key, code, info, specific string) string {
+	valid := "F0"
+	if info == "" {
+		valid, info = "70", "00 00 00 00"
+	}
+	if specific == "" {
+		specific = "00 00 00"
+	}
+	return valid + " 00 " + key + info + " 0A 00 00 00 00" + code + "00" + specific
+}
+
+// What most refusals are.
+var (
+	outOfRange = senseFor("05", "21 00", "", "")
+	protected  = senseFor("07", "27 00", "", "")
+)
+
+// fill is n bytes of b.
+func fill(b byte, n int) []byte { return bytes.Repeat([]byte{b}, n) }
+
+// holds fails the test unless the volume has these bytes from a block on.
+func (w *world) holds(lba int, want []byte) {
+	w.t.Helper()
+	b := make([]byte, len(want))
+	if err := w.unit.volume.ReadAt(b, int64(lba)*int64(w.unit.volume.BlockSize()), MayWait); err != nil {
+		w.t.Fatal(err)
+	}
+	if !bytes.Equal(b, want) {
+		w.t.Fatalf("block %d on: % X…, want % X…", lba, b[:16], want[:16])
+	}
+}
+
+// a step of a table: a CDB, its data-out, and what it comes to: data-in, or sense data.
+type step struct {
+	name  string
+	cdb   string
+	out   []byte
+	in    string
+	sense string
+}
+
+// steps does steps one after the other.
+func (w *world) steps(t *testing.T, steps []step) {
+	t.Helper()
+	for _, s := range steps {
+		t.Run(s.name, func(t *testing.T) {
+			t.Helper()
+			o := run(w.nexus, [8]byte{}, unhex(t, s.cdb), s.out)
+			if s.sense != "" {
+				o.check(t, s.sense)
+			} else {
+				o.good(t, s.in)
+			}
+		})
+	}
+}
