@@ -141,13 +141,17 @@ func (f Format) parse(b []byte, limit int) (h Header, header, body int, err erro
 // Data is the data segment in the body of a frame of Decoder: a piece of it,
 // without padding and digest. If it does not match its digest, Data returns it
 // along with a *[DigestError].
-func (f Format) Data(m framing.Frame[Header]) ([]byte, error) {
-	n := m.Header.DataLength()
-	data := m.Body[:n:n]
+func (f Format) Data(m framing.Frame[Header]) ([]byte, error) { return f.Check(m.Header, m.Body) }
+
+// Check is Data for a header and a body that were received in another way than
+// with Decoder; the body has all of its BodySize bytes.
+func (f Format) Check(h Header, body []byte) ([]byte, error) {
+	n := h.DataLength()
+	data := body[:n:n]
 	if n == 0 || !f.DataDigest {
 		return data, nil
 	}
-	return data, verify(m.Body[:padded(n)], m.Body[padded(n):], m.Header.Opcode(), ErrDataDigest)
+	return data, verify(body[:padded(n)], body[padded(n):], h.Opcode(), ErrDataDigest)
 }
 
 func verify(b, digest []byte, op Opcode, kind error) error {
