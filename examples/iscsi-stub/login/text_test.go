@@ -187,7 +187,7 @@ func TestTransferTags(t *testing.T) {
 		"F and C":              {Final: true, Continue: true, TaskTag: 1, TransferTag: res.TransferTag},
 	} {
 		x := session(true, Config{})
-		if _, err := x.Step(begin, []byte("SendTar")); err != nil {
+		if _, err := x.Step(begin, nil); err != nil {
 			t.Fatal(err)
 		}
 		if res, err := x.Step(req, nil); err == nil {
