@@ -125,6 +125,11 @@ func TestCompareAndWrite(t *testing.T) {
 	w.do("89 00 00 00 00 00 00 00 07 FF 00 00 00 02 00 00").check(t, outOfRange)
 	w.do("89 00 00 00 00 00 00 00 00 03 00 00 00 00 00 00").good(t, "")
 
+	// 256 blocks: the count has no room for them.
+	none := &Command{CDB: unhex(t, "89 00 00 00 00 00 00 00 00 03 00 00 00 00 00 00"), Expected: 256 * 1024}
+	if w.nexus.Start(none) != Done || !bytes.Equal(none.Sense, unhex(t, senseFor("05", "24 00", "", "CF 00 0D"))) {
+		t.Fatalf("%v % X", none.Status, none.Sense)
+	}
 	// The initiator sends four blocks where two are asked for.
 	c := &Command{CDB: unhex(t, cdb), Expected: 2048}
 	if w.nexus.Start(c) != Done || !bytes.Equal(c.Sense, unhex(t, senseFor("05", "0E 03", "", ""))) {
@@ -154,6 +159,12 @@ func TestWriteSame(t *testing.T) {
 	w.do("41 00 00 00 08 00 00 00 00 00", fill('e', 512)...).check(t, outOfRange)
 	w.do("41 10 00 00 00 0A 00 00 01 00", fill('e', 512)...).check(t, senseFor("05", "24 00", "", "CC 00 01")) // ANCHOR
 	w.do("41 00 00 00 00 0A 00 00 01 00", fill('e', 100)...).check(t, senseFor("05", "0E 03", "", ""))
+}
+
+func TestWriteSameToEndRefused(t *testing.T) {
+	w := newWorld(t, func(_ *volume.Config, u *UnitConfig) { u.RefuseWriteSameToEnd = true })
+	w.do("41 00 00 00 07 FE 00 00 00 00", fill('e', 512)...).check(t, senseFor("05", "24 00", "", "C0 00 07"))
+	w.do("12 01 B0 00 05 00").good(t, "00 B0 00 3C 01")
 }
 
 func TestUnmap(t *testing.T) {

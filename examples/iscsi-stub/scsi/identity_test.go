@@ -1,6 +1,7 @@
 package scsi
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/nsreactor/nsreactor/examples/iscsi-stub/volume"
@@ -20,9 +21,9 @@ func TestInquiry(t *testing.T) {
 		{name: "serial number", cdb: "12 01 80 00 FF 00", in: "00 80 00 20 30 31 30 32 30 33 30 30 30 30 30 30 30 30 30 30 30 30 30 30 30 30 30 30 30 30 30 30 30 30 30 30"},
 		{name: "extended", cdb: "12 01 86 00 08 00", in: "00 86 00 3C 00 07 01 01"},
 		// 255 blocks to compare and write, granularity 8, 8 MiB at most, 1 MiB optimal; 1 Mi blocks
-		// to unmap in 256 ranges, aligned by 8; 64 MiB of WRITE SAME; 1 MiB atomic.
+		// to unmap in 256 ranges, aligned by 8; 16 MiB of WRITE SAME; 1 MiB atomic.
 		{name: "block limits", cdb: "12 01 B0 00 FF 00", in: `00 B0 00 3C 00 FF 00 08  00 00 40 00  00 00 08 00  00 00 00 00
-			00 10 00 00  00 00 01 00  00 00 00 08  80 00 00 00  00 00 00 00 00 02 00 00  00 00 08 00
+			00 10 00 00  00 00 01 00  00 00 00 08  80 00 00 00  00 00 00 00 00 00 80 00  00 00 08 00
 			00 00 00 00  00 00 00 00  00 00 00 00  00 00 00 00`},
 		{name: "characteristics", cdb: "12 01 B1 00 06 00", in: "00 B1 00 3C 00 01"},
 		{name: "provisioning", cdb: "12 01 B2 00 FF 00", in: "00 B2 00 04 00 E4 02 00"},
@@ -83,7 +84,7 @@ func TestReportLUNs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if w.device.Add(3, w.unit) != ErrLUNTaken || w.device.Add(1<<14, w.unit) != ErrLUNRange {
+	if !errors.Is(w.device.Add(3, w.unit), ErrLUNTaken) || !errors.Is(w.device.Add(1<<14, w.unit), ErrLUNRange) {
 		t.Error("a LUN was given twice, or is too large")
 	}
 	// Who was there is told, and then looks.

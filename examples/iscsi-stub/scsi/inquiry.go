@@ -129,6 +129,7 @@ func (c *Command) vitalBlockLimits(b []byte) []byte {
 	l := &c.unit.limits
 	page := append(b, make([]byte, 60)...)
 	p := page[len(b)-4:]
+	p[4] = flag(c.unit.nonZero, 0x01) // WSNZ
 	p[5] = byte(l.compare)
 	binary.BigEndian.PutUint16(p[6:], uint16(l.granularity)) // of an optimal transfer
 	binary.BigEndian.PutUint32(p[8:], uint32(l.transfer))

@@ -19,7 +19,7 @@ type limits struct {
 const (
 	maxTransfer  = 8 << 20
 	goodTransfer = 1 << 20
-	maxWriteSame = 64 << 20
+	maxWriteSame = 16 << 20
 	maxUnmap     = 512 << 20
 	maxRanges    = 256 // of an UNMAP; not bytes
 	physical     = 4096

@@ -29,7 +29,11 @@ func checkWriteSame(c *Command) {
 		return
 	}
 	if c.blocks == 0 {
-		c.blocks = c.unit.volume.Blocks() - c.lba // WSNZ is 0 in VPD page B0h
+		if c.unit.nonZero {
+			c.badField(lengthAt, -1)
+			return
+		}
+		c.blocks = c.unit.volume.Blocks() - c.lba
 	}
 	if !c.within(c.unit.limits.writeSame, lengthAt) {
 		return

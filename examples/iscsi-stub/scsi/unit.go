@@ -34,6 +34,9 @@ type UnitConfig struct {
 	Keeper Keeper
 	// Shaper is asked before each command that moves data; nil admits all at once.
 	Shaper Shaper
+	// RefuseWriteSameToEnd refuses a WRITE SAME of no blocks, which otherwise goes on to the
+	// end of the medium (WSNZ in VPD page B0h).
+	RefuseWriteSameToEnd bool
 	// Vendor (8 bytes), Product (16) and Revision (4) are what INQUIRY says; each has a
 	// default. Serial is the unit serial number, by default the volume's ID in hexadecimal.
 	Vendor, Product, Revision, Serial string
@@ -47,6 +50,7 @@ type Unit struct {
 	id         identity
 	limits     limits
 	writeCache bool // whether the volume starts with a write cache
+	nonZero    bool // RefuseWriteSameToEnd
 
 	// What the path of each command asks, without a lock.
 	unready  atomic.Pointer[Sense] // why the medium cannot be used; nil if it can
@@ -65,11 +69,12 @@ type Unit struct {
 // NewUnit makes a logical unit. It loads what the keeper kept, and so may block.
 func NewUnit(config UnitConfig) (*Unit, error) {
 	u := &Unit{
-		volume: config.Volume,
-		keeper: config.Keeper,
-		shaper: config.Shaper,
-		id:     newIdentity(config),
-		paths:  make(map[*Nexus]*path),
+		volume:  config.Volume,
+		keeper:  config.Keeper,
+		shaper:  config.Shaper,
+		id:      newIdentity(config),
+		nonZero: config.RefuseWriteSameToEnd,
+		paths:   make(map[*Nexus]*path),
 	}
 	u.limits = newLimits(u.volume)
 	u.writeCache = u.volume.WriteCache()

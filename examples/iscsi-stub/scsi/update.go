@@ -31,6 +31,10 @@ func checkCompareAndWrite(c *Command) {
 	if !c.inRange() || !c.within(c.unit.limits.compare, 13) {
 		return
 	}
+	if c.blocks == 0 && c.Expected != 0 {
+		c.badField(13, 7) // 256 blocks, say, which the field has no room for
+		return
+	}
 	c.durable = c.CDB[1]&forceUnitAccess != 0
 	c.moved = c.size()
 	c.wantsExactly(2 * c.size())

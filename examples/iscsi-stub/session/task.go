@@ -84,6 +84,7 @@ func newTask(cn *connection, h pdu.Header) *task {
 		t.expectOut, t.expectIn, t.both = expected, int(n), true
 	case h.Write():
 		t.expectOut = expected
+		t.cmd.Expected = expected
 	case h.Read():
 		t.expectIn = expected
 	}
