@@ -23,6 +23,7 @@ type link struct {
 	pending []byte
 	more    *sync.Cond // pending has grown, or the link has ended
 	ended   bool
+	left    bool // logged out: the target may close it
 }
 
 func (s *Session) add(c *Conn, cid uint16, r LoginResult) {
@@ -81,6 +82,9 @@ func (l *link) read() {
 // fail ends the connection for an error of its own.
 func (l *link) fail(err error) {
 	l.s.mu.Lock()
+	if l.left {
+		err = ErrClosed
+	}
 	l.s.remove(l, err)
 	l.s.mu.Unlock()
 	l.Close() // the error that counts is err

@@ -126,7 +126,10 @@ func (s *Session) LogoutConnection(ctx context.Context, cid uint16) (pdu.LogoutR
 	if err != nil {
 		return 0, err
 	}
-	return p.LogoutResult(), s.Drop(cid)
+	if err = s.Drop(cid); errors.Is(err, ErrConnection) { // the target was faster
+		err = nil
+	}
+	return p.LogoutResult(), err
 }
 
 // Drop closes a connection without a word. Its tasks end with ErrClosed.

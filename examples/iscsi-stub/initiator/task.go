@@ -116,6 +116,7 @@ func (t *Task) finish(err error) {
 func (t *Task) take(p PDU) error {
 	if t.command == nil {
 		t.answer = p
+		t.link.left = t.link.left || p.Opcode() == pdu.OpLogoutResponse
 		delete(t.link.tasks, t.ITT)
 		t.finish(nil)
 		return nil
