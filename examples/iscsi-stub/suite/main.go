@@ -1,0 +1,121 @@
+// Command suite runs real initiators against iscsi-stub: libiscsi's test suite, qemu-img and
+// qemu-io. Every profile of logical unit is a tenant with a namespace of its own, all have
+// the same address, and all are tested at once. The results are to be those of expected.tsv.
+//
+//	go run ./examples/iscsi-stub/suite            # what make check-iscsi runs
+//	go run ./examples/iscsi-stub/suite -update    # and write expected.tsv and its page
+//
+// It wants the Debian packages libiscsi-bin, qemu-utils and qemu-block-extra, and runs
+// without root where user namespaces are allowed.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/nsreactor/nsreactor/nsctx/nstest"
+)
+
+const (
+	here         = "examples/iscsi-stub/suite"
+	expectedFile = here + "/expected.tsv"
+	pageFile     = "docs/iscsi-conformance.md"
+)
+
+// options is the command line.
+type options struct {
+	update, race bool
+	only, out    string
+}
+
+func main() {
+	var o options
+	flag.BoolVar(&o.update, "update", false, "write what comes out to "+expectedFile+" and "+pageFile)
+	flag.BoolVar(&o.race, "race", true, "build the target with the race detector")
+	flag.StringVar(&o.only, "only", "", "run this `profile` alone, and compare nothing")
+	flag.StringVar(&o.out, "out", "out/iscsi", "`directory` for logs")
+	flag.Parse()
+	done, code, err := nstest.Reexec()
+	if done {
+		os.Exit(code)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err == nil {
+		err = run(ctx, o)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "suite:", err)
+		os.Exit(1)
+	}
+}
+
+// run is the whole of it, from the root of the repository.
+func run(ctx context.Context, o options) (err error) {
+	for _, tool := range []string{"iscsi-test-cu", "iscsi-ls", "qemu-img", "qemu-io"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			return fmt.Errorf("%w: install libiscsi-bin, qemu-utils and qemu-block-extra", err)
+		}
+	}
+	expected, err := readResults(expectedFile)
+	if err != nil && !(o.update && errors.Is(err, os.ErrNotExist)) {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "iscsi-suite-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	began := time.Now()
+	s, err := start(ctx, o, dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	got, err := s.runAll(ctx, o)
+	if err != nil {
+		return err
+	}
+	wrong, err := judge(o, expected, got)
+	if err != nil {
+		return err
+	}
+	if o.only == "" {
+		wrong = append(wrong, s.qemu(ctx)...)
+	}
+	for _, line := range wrong {
+		fmt.Println(line)
+	}
+	fmt.Printf("%d results in %v\n", len(got), time.Since(began).Round(time.Second))
+	if len(wrong) > 0 {
+		return fmt.Errorf("%d results are not as expected; logs are in %s", len(wrong), o.out)
+	}
+	return nil
+}
+
+// judge compares results with those that were expected, or makes them the expected ones.
+func judge(o options, expected, got []result) ([]string, error) {
+	switch {
+	case o.only != "":
+		for _, r := range got {
+			fmt.Println(r.outcome, r.test, r.why)
+		}
+		return nil, nil
+	case o.update:
+		got = explained(expected, got)
+		return nil, errors.Join(writeResults(expectedFile, got), os.WriteFile(filepath.FromSlash(pageFile), []byte(page(got)), 0o644))
+	}
+	wrong := differences(expected, got)
+	if text, err := os.ReadFile(pageFile); err != nil || string(text) != page(expected) {
+		wrong = append(wrong, pageFile+" is not what -update makes of "+expectedFile)
+	}
+	return wrong, nil
+}

@@ -1,0 +1,48 @@
+package main
+
+// A profile is a kind of logical unit, and the tests that are for it.
+type profile struct {
+	name   string
+	about  string
+	tenant string // of tenants.yaml, and its namespace
+	iqn    string
+	both   bool // the tests know both portals
+	chap   string
+	args   string // of the URL
+	tests  string // globs
+	not    string
+}
+
+const (
+	disk = "iqn.2026-01.com.example:disk"
+	// what waits for seconds; a test of its own tenant each
+	waiting = "SCSI.Reserve6.* SCSI.Sanitize.* SCSI.P* iSCSI.iSCSIcmdsn.*"
+	// what has another profile
+	special = "SCSI.MultipathIO.* SCSI.ReadOnly.* SCSI.NoMedia.* SCSI.StartStopUnit.* SCSI.PreventAllow.*"
+	// what moves data
+	moving = "SCSI.Read1* SCSI.Write1* SCSI.WriteVerify1* SCSI.CompareAndWrite.* SCSI.OrWrite.* SCSI.Verify16.* iSCSI.iSCSIResiduals.* iSCSI.iSCSIdatasn.*"
+)
+
+// Each of the 230 tests is for one of the first profiles, whose results together are the
+// conformance table. The others repeat some of them where they may differ.
+var profiles = []profile{
+	{name: "thin", about: "a thin file of 512-byte blocks", tenant: "thin", iqn: disk, tests: "SCSI.* iSCSI.*", not: waiting + " " + special},
+	{name: "thin, waiting", about: "the same, for tests that wait or reserve", tenant: "reservations", iqn: disk, tests: waiting, not: special},
+	{name: "two portals", about: "the same, by IPv4 and by IPv6, a portal group each", tenant: "portals", iqn: disk, both: true, tests: "SCSI.MultipathIO.*"},
+	{name: "read-only", about: "a file that may not be written", tenant: "read-only", iqn: disk, tests: "SCSI.ReadOnly.*"},
+	{name: "removable", about: "a medium that can be ejected", tenant: "removable", iqn: disk, tests: "SCSI.NoMedia.* SCSI.StartStopUnit.* SCSI.PreventAllow.*"},
+
+	{name: "thick", about: "a file with all its room from the start", tenant: "thick", iqn: disk, tests: "SCSI.* iSCSI.iSCSIResiduals.*", not: waiting + " " + special + " SCSI.Read6.BeyondEol"},
+	{name: "4 KiB blocks", about: "memory in blocks of 4096 bytes", tenant: "blocks-4096", iqn: disk, tests: "SCSI.* iSCSI.iSCSIResiduals.*", not: waiting + " " + special},
+	{name: "R2T, immediate", about: "InitialR2T=Yes, ImmediateData=Yes", tenant: "bursts", iqn: "iqn.2026-01.com.example:r2t-immediate", tests: moving},
+	{name: "R2T", about: "InitialR2T=Yes, ImmediateData=No", tenant: "bursts", iqn: "iqn.2026-01.com.example:r2t", tests: moving},
+	{name: "immediate", about: "InitialR2T=No, ImmediateData=Yes", tenant: "bursts", iqn: "iqn.2026-01.com.example:immediate", tests: moving},
+	{
+		name: "unsolicited", about: "InitialR2T=No, ImmediateData=No; header digests, and CHAP both ways", tenant: "bursts",
+		iqn: "iqn.2026-01.com.example:unsolicited", chap: "tester%testers-own-secret",
+		args: "?target_user=target&target_password=targets-own-secret&header_digest=crc32c", tests: moving,
+	},
+}
+
+// standard is how many of the profiles make the conformance table.
+const standard = 5
