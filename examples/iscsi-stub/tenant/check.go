@@ -8,7 +8,7 @@ func (m *mistakes) check(f *File) {
 		for _, other := range f.Tenants[:i] {
 			m.apart(other, t)
 		}
-		m.volumes(t)
+		m.volumes(t, f.Data)
 		m.targets(t)
 	}
 }
@@ -28,7 +28,7 @@ func (m *mistakes) apart(a, b *Tenant) {
 	}
 }
 
-func (m *mistakes) volumes(t *Tenant) {
+func (m *mistakes) volumes(t *Tenant, data string) {
 	for i, v := range t.Volumes {
 		if v.Size%int64(v.BlockSize) != 0 {
 			m.add(v.at, "volume %q: %d bytes are no multiple of its blocks' %d", v.Name, v.Size, v.BlockSize)
@@ -36,6 +36,9 @@ func (m *mistakes) volumes(t *Tenant) {
 		same := func(o *Volume) bool { return o.Name == v.Name && v.Name != "" }
 		if j := slices.IndexFunc(t.Volumes[:i], same); j >= 0 {
 			m.add(v.at, "volume %q is there already, on line %d", v.Name, t.Volumes[j].at.line)
+		}
+		if v.Kind == KindFile && data == "" {
+			m.add(v.at, "volume %q is a file, and the tenants file does not say in which directory: it lacks its data", v.Name)
 		}
 		m.qos(v)
 	}
@@ -84,21 +87,11 @@ func (m *mistakes) targets(t *Tenant) {
 
 // portals wants an address to be in one portal group.
 func (m *mistakes) portals(t *Target) {
-	for i, p := range t.Portals {
-		for _, other := range t.Portals[:i] {
-			if p.Address == other.Address && p.Group != other.Group && p.Address != "" && meet(p.Namespaces, other.Namespaces) {
-				m.add(t.at, "address %s is in the portal groups %d and %d", p.Address, other.Group, p.Group)
-			}
+	groups := make(map[string]uint16)
+	for _, p := range t.Portals {
+		if other, ok := groups[p.Address]; ok && other != p.Group && p.Address != "" {
+			m.add(t.at, "address %s is in the portal groups %d and %d", p.Address, other, p.Group)
 		}
+		groups[p.Address] = p.Group
 	}
-}
-
-// meet reports whether some name is matched by both lists of globs; an empty one matches all.
-func meet(a, b []string) bool {
-	if len(a) == 0 || len(b) == 0 {
-		return true
-	}
-	return slices.ContainsFunc(a, func(x string) bool {
-		return slices.ContainsFunc(b, func(y string) bool { _, ok := overlap(x, y); return ok })
-	})
 }

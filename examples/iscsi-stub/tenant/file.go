@@ -89,9 +89,6 @@ type Portal struct {
 	Address string
 	// Group is the portal group tag, from 1 to 65535.
 	Group uint16
-	// Namespaces are globs of the names of those of the tenant's namespaces in which
-	// the address is; all, if there are none.
-	Namespaces []string
 }
 
 // CHAP is who may log in, by RFC 1994. The zero value lets anybody.
@@ -115,10 +112,10 @@ type Credentials struct {
 type Limits struct {
 	// Connections and Sessions are how many the tenant may have.
 	Connections, Sessions int
+	// LoggingIn is how many of the connections may not have logged in yet.
+	LoggingIn int
 	// DataOut is how many bytes of data its commands may have on their way here.
 	DataOut int64
-	// QueueDepth is how many commands a session may have under way.
-	QueueDepth int
 }
 
 // Session is what a target wants of a session. The names are those of RFC 7143, section 13.
@@ -133,19 +130,16 @@ type Session struct {
 	DefaultTime2Retain       int // seconds
 	MaxOutstandingR2T        int
 	ErrorRecoveryLevel       int
-	// HeaderDigest and DataDigest are "None" and "CRC32C" in the order of preference.
+	// HeaderDigest and DataDigest are which of "None" and "CRC32C" the target takes.
 	HeaderDigest, DataDigest []string
-	// LenientSendTargets answers SendTargets=All in a normal session too, which RFC 7143,
-	// appendix C, forbids and some clients want.
-	LenientSendTargets bool
 }
 
 // The defaults of what a file leaves out.
 var (
-	DefaultLimits  = Limits{Connections: 256, Sessions: 128, DataOut: 64 << 20, QueueDepth: 128}
+	DefaultLimits  = Limits{Connections: 1024, LoggingIn: 128, Sessions: 256, DataOut: 64 << 20}
 	DefaultSession = Session{
 		MaxConnections: 8, InitialR2T: false, ImmediateData: true,
-		MaxRecvDataSegmentLength: 256 << 10, MaxBurstLength: 1 << 20, FirstBurstLength: 256 << 10,
+		MaxRecvDataSegmentLength: 256 << 10, MaxBurstLength: 1 << 20, FirstBurstLength: 64 << 10,
 		DefaultTime2Wait: 2, DefaultTime2Retain: 20, MaxOutstandingR2T: 1, ErrorRecoveryLevel: 1,
 		HeaderDigest: []string{"None", "CRC32C"}, DataDigest: []string{"None", "CRC32C"},
 	}

@@ -13,7 +13,7 @@ import (
 const whole = `# every key there is
 data: data
 defaults:
-  limits: {connections: 10, sessions: 5, data-out: 16MiB, queue-depth: 64}
+  limits: {connections: 10, sessions: 5, data-out: 16MiB, logging-in: 64}
   session: {MaxBurstLength: 524288, FirstBurstLength: 65536}
 tenants:
   - name: blue
@@ -38,7 +38,7 @@ tenants:
         luns: {0: disk, 7: cd}
         portals:
           - {address: 10.77.0.1}
-          - {address: FD77::1, group: 2, namespaces: blue-b}
+          - {address: FD77::1, group: 2}
         chap:
           users:
             - {user: ann, secret: annsecretannsecret}
@@ -56,7 +56,6 @@ tenants:
           ErrorRecoveryLevel: 0
           HeaderDigest: [CRC32C, None]
           DataDigest: none
-          lenient-sendtargets: true
   - name: red
     namespaces: red
     volumes: [{name: disk, size: 512, kind: "null"}]
@@ -85,8 +84,8 @@ func TestWholeFile(t *testing.T) {
 	session.InitialR2T, session.ImmediateData = true, false
 	session.MaxRecvDataSegmentLength, session.MaxConnections, session.MaxOutstandingR2T = 8192, 2, 4
 	session.DefaultTime2Wait, session.DefaultTime2Retain, session.ErrorRecoveryLevel = 0, 0, 0
-	session.HeaderDigest, session.DataDigest, session.LenientSendTargets = []string{"CRC32C", "None"}, []string{"None"}, true
-	limits := Limits{Connections: 10, Sessions: 5, DataOut: 16 << 20, QueueDepth: 64}
+	session.HeaderDigest, session.DataDigest = []string{"CRC32C", "None"}, []string{"None"}
+	limits := Limits{Connections: 10, Sessions: 5, DataOut: 16 << 20, LoggingIn: 64}
 	forRed2 := limits
 	limits.Connections = 20
 	for what, pair := range map[string][2]any{
@@ -97,7 +96,7 @@ func TestWholeFile(t *testing.T) {
 		"disk's qos":     {blue.Volumes[0].QoS, QoS{Rate{10, 1 << 20}, Rate{100, 10e6}, Rate{200, 20 << 20}, 10 * time.Second}},
 		"disk":           {*blue.Volumes[0], Volume{"disk", 1 << 30, 4096, KindFile, false, false, false, blue.Volumes[0].QoS, blue.Volumes[0].at}},
 		"cd":             {*blue.Volumes[1], Volume{"cd", 1023 << 20, 512, KindMemory, true, true, true, QoS{}, blue.Volumes[1].at}},
-		"portals":        {blue.Targets[0].Portals, []Portal{{"10.77.0.1", 1, nil}, {"fd77::1", 2, []string{"blue-b"}}}},
+		"portals":        {blue.Targets[0].Portals, []Portal{{"10.77.0.1", 1}, {"fd77::1", 2}}},
 		"luns":           {blue.Targets[0].LUNs, map[uint16]string{0: "disk", 7: "cd"}},
 		"ann":            {string(blue.Targets[0].CHAP.Users["ann"].Reveal()), "annsecretannsecret"},
 		"bob":            {string(blue.Targets[0].CHAP.Users["bob"].Reveal()), "bobsecretbobsecret"},
@@ -157,6 +156,7 @@ func TestMistakes(t *testing.T) {
 		{"other tenant's volume", target + "- name: b\n  namespaces: b\n  targets: [{iqn: iqn.2026-01.com.example, luns: {0: d}}]\n", `LUN 0 is "d", which is no volume of tenant "b"`},
 		{"volume in two targets", target + "  - {iqn: iqn.2026-01.com.example, luns: {3: d}}\n", `LUN 3 is volume "d", which target "iqn.2026-01.com.example:d", on line 8, has already`},
 		{"lun", volumes + "  targets: [{iqn: iqn.2026-01.com.example, luns: {256: d}}]\n", "a logical unit number is within 0 to 255"},
+		{"no data", "tenants: [{name: a, namespaces: a, \"volumes\": [{name: d, size: 512}]}]\n", `volume "d" is a file, and the tenants file does not say in which directory`},
 		{"luns", volumes + "  targets: [{iqn: iqn.2026-01.com.example, luns: [d]}]\n", "luns is a mapping"},
 		{"address", target + "    portals: {address: localhost}\n", "address is an IP address"},
 		{"group", target + "    portals: {address: 10.0.0.1, group: 0}\n", "group is within 1 to 65535"},
@@ -175,7 +175,11 @@ func TestMistakes(t *testing.T) {
 		{"alias of an alias of itself", "tenants: &t *t\n", "t.yaml:1:13: "},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			f, err := Parse("t.yaml", []byte(test.text))
+			text := test.text
+			if strings.Contains(text, "volumes:") {
+				text += "data: d\n"
+			}
+			f, err := Parse("t.yaml", []byte(text))
 			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("read %+v, err %v; want %s, and no other", f, err, test.want)
 			}
@@ -195,6 +199,7 @@ func TestAllMistakesAtOnce(t *testing.T) {
   volumes:
   - {name: d, size: big}
   - {name: d, size: 1MiB, thick: true}
+data: d
 `))
 	want := []string{"t.yaml:2:10: ", "t.yaml:2:28: ", "t.yaml:3:3: ", "t.yaml:6:21: ", "t.yaml:7:6: ", "t.yaml:7:27: "}
 	lines := strings.Split(fmt.Sprint(err), "\n")
@@ -210,17 +215,17 @@ func TestAllMistakesAtOnce(t *testing.T) {
 
 func TestAnchors(t *testing.T) {
 	f, err := Parse("t.yaml", []byte(`tenants:
-- {name: a, namespaces: a, limits: &small {connections: 2, queue-depth: &q 3}}
+- {name: a, namespaces: a, limits: &small {connections: 2, logging-in: &q 3}}
 - {name: b, namespaces: b, limits: *small}
-- {name: c, namespaces: c, limits: {queue-depth: *q}}
+- {name: c, namespaces: c, limits: {logging-in: *q}}
 `))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b := f.Tenants[1].Limits; b.Connections != 2 || b.QueueDepth != 3 {
+	if b := f.Tenants[1].Limits; b.Connections != 2 || b.LoggingIn != 3 {
 		t.Errorf("b's limits are %+v", b)
 	}
-	if c := f.Tenants[2].Limits; c.QueueDepth != 3 {
+	if c := f.Tenants[2].Limits; c.LoggingIn != 3 {
 		t.Errorf("c's limits are %+v", c)
 	}
 }

@@ -114,7 +114,6 @@ func (r *reader) portal(n ast.Node) Portal {
 	r.mapping(n, "a portal",
 		must(value(r, "address", "an IP address", &p.Address, parseAddress)),
 		value(r, "group", "within 1 to 65535", &group, parseInt(1, math.MaxUint16)),
-		r.strings("namespaces", globWanted, &p.Namespaces, parseGlob),
 	)
 	p.Group = uint16(group)
 	return p
@@ -190,8 +189,8 @@ func (r *reader) limits(to *Limits) field {
 		r.mapping(n, "limits",
 			r.int("connections", 1, math.MaxInt32, &to.Connections),
 			r.int("sessions", 1, math.MaxInt32, &to.Sessions),
+			r.int("logging-in", 1, math.MaxInt32, &to.LoggingIn),
 			value(r, "data-out", sizeWanted, &to.DataOut, parseSize),
-			r.int("queue-depth", 1, 4096, &to.QueueDepth),
 		)
 	}}
 }
@@ -212,7 +211,6 @@ func (r *reader) session(to *Session) field {
 			r.int("ErrorRecoveryLevel", 0, 1, &to.ErrorRecoveryLevel),
 			r.digests("HeaderDigest", &to.HeaderDigest),
 			r.digests("DataDigest", &to.DataDigest),
-			r.bool("lenient-sendtargets", &to.LenientSendTargets),
 		)
 		if to.FirstBurstLength > to.MaxBurstLength {
 			r.add(at(n), "FirstBurstLength %d is more than MaxBurstLength %d", to.FirstBurstLength, to.MaxBurstLength)
@@ -220,7 +218,7 @@ func (r *reader) session(to *Session) field {
 	}}
 }
 
-// digests are a list of preference.
+// digests are a list.
 func (r *reader) digests(key string, to *[]string) field {
 	return field{key: key, read: func(n ast.Node) {
 		*to = nil

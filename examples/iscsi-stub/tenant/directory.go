@@ -1,0 +1,159 @@
+package tenant
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nsreactor/nsreactor/engine"
+	"github.com/nsreactor/nsreactor/examples/iscsi-stub/catalog"
+	"github.com/nsreactor/nsreactor/examples/iscsi-stub/qos"
+	"github.com/nsreactor/nsreactor/examples/iscsi-stub/scsi"
+	"github.com/nsreactor/nsreactor/examples/iscsi-stub/session"
+)
+
+// Directory serves what a File says. It is a [session.Directory]; Apply and Close may be
+// called by any goroutine, and block.
+type Directory struct {
+	log      *slog.Logger
+	port     uint16
+	governor *qos.Governor
+	catalog  *catalog.Catalog // nil if nothing is to be kept
+	data     string
+
+	current atomic.Pointer[map[string]*session.Tenant] // by the globs of their namespaces
+
+	mu      sync.Mutex // what Apply changes
+	file    *File
+	units   map[string]*unit   // by the volume's name
+	devices map[string]*device // by tenant and target
+	closed  bool
+}
+
+// Open makes a Directory of a File, and opens its volumes. The port is what SendTargets says of
+// portals; Apply can change everything but the directory of the data.
+func Open(f *File, port uint16, log *slog.Logger) (*Directory, error) {
+	d := &Directory{
+		log: log, port: port, governor: qos.NewGovernor(time.Now()), data: f.Data,
+		units: make(map[string]*unit), devices: make(map[string]*device),
+	}
+	d.current.Store(&map[string]*session.Tenant{})
+	if f.Data != "" {
+		if err := os.MkdirAll(f.Data, 0o700); err != nil {
+			return nil, err
+		}
+		var err error
+		if d.catalog, err = catalog.Open(catalog.Config{Path: filepath.Join(f.Data, "catalog.db")}); err != nil {
+			return nil, err
+		}
+	}
+	if err := d.Apply(f, nil); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+// Tenant is whose a namespace is, as session.Directory has it. One whose names are of more than
+// one tenant is nobody's.
+func (d *Directory) Tenant(ns *engine.Namespace) *session.Tenant {
+	t, contested := d.find(ns.Names())
+	if contested {
+		d.log.Warn("a namespace has names of several tenants, and is served for none", "netns", ns.Name(), "names", ns.Names())
+	}
+	return t
+}
+
+func (d *Directory) find(names []string) (found *session.Tenant, contested bool) {
+	for glob, t := range *d.current.Load() {
+		if !slices.ContainsFunc(names, func(name string) bool { return matches(glob, name) }) {
+			continue
+		}
+		if found != nil && found != t {
+			return nil, true
+		}
+		found = t
+	}
+	return found, false
+}
+
+// Gone reports that a session's target isn't its tenant's any more, or has become another.
+type Gone func(tenant, target string) bool
+
+// ErrDataMoved refuses a File with another directory of the data than before.
+var ErrDataMoved = errors.New("the directory of the data can't change while the program runs")
+
+// Apply makes another File what is served. Sessions go on, but for those whose targets are gone:
+// revoke is to end them, before their volumes are closed. An error has changed nothing, except
+// that volumes may have grown.
+func (d *Directory) Apply(f *File, revoke func(Gone)) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return catalog.ErrClosed
+	}
+	if f.Data != d.data {
+		return fmt.Errorf("%s: %w: it is %s", f.Path, ErrDataMoved, d.data)
+	}
+	p := &plan{d: d, units: make(map[string]*unit), devices: make(map[string]*device), tenants: make(map[string]*session.Tenant)}
+	if err := p.make(f); err != nil {
+		return errors.Join(err, p.undo())
+	}
+	old := d.devices
+	p.connect(f)
+	d.current.Store(&p.tenants)
+	d.devices, d.file = p.devices, f
+	if revoke != nil {
+		revoke(func(tenant, target string) bool {
+			key := targetKey(tenant, target)
+			return target != "" && (old[key] == nil || d.devices[key] != old[key])
+		})
+	}
+	return p.closeOld()
+}
+
+// Close closes all volumes, after what goes on at them. Sessions should have ended.
+func (d *Directory) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil
+	}
+	d.closed = true
+	d.current.Store(&map[string]*session.Tenant{})
+	var errs []error
+	for _, u := range d.units {
+		errs = append(errs, u.close())
+	}
+	if d.catalog != nil {
+		errs = append(errs, d.catalog.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// QoS are the counters of each volume's quality of service, by the names of tenant and
+// volume.
+func (d *Directory) QoS(each func(tenant, volume string, c qos.Counters)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	for name, u := range d.units {
+		tenant, volume, _ := strings.Cut(name, "/")
+		each(tenant, volume, u.shaper.Counters(now))
+	}
+}
+
+func targetKey(tenant, target string) string { return tenant + " " + target }
+
+// device is a target's SCSI device, for as long as its ports are the same.
+type device struct {
+	*scsi.Device
+	ports string
+	luns  map[uint16]*unit
+}
