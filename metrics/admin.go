@@ -44,6 +44,9 @@ type AdminOptions struct {
 	// called concurrently. With nil, SetReady alone says when the program is
 	// ready.
 	Ready func() error
+	// Pages are the program's own, by their paths, such as "/sessions". They are
+	// called concurrently. A path of the Admin's own panics.
+	Pages map[string]http.Handler
 	// Logger gets the errors of the HTTP server. Default: slog.Default().
 	Logger *slog.Logger
 }
@@ -94,7 +97,7 @@ func NewAdmin(src Source, opts AdminOptions) *Admin {
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
-	a.handler = a.routes()
+	a.handler = a.routes(opts.Pages)
 	a.server, a.stop = newServer(a.handler, a.log)
 	return a
 }
@@ -113,8 +116,11 @@ func newServer(h http.Handler, log *slog.Logger) (*http.Server, context.CancelFu
 	}, stop
 }
 
-func (a *Admin) routes() http.Handler {
+func (a *Admin) routes(pages map[string]http.Handler) http.Handler {
 	mux := http.NewServeMux()
+	for path, page := range pages {
+		mux.Handle("GET "+path, page)
+	}
 	mux.Handle("GET /metrics", a.metrics())
 	mux.HandleFunc("GET /healthz", a.healthz)
 	mux.HandleFunc("GET /readyz", a.readyz)

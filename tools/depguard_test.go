@@ -76,6 +76,7 @@ func TestDepguardRulesFire(t *testing.T) {
 		{"examples/iscsi-stub/session/c.go", module + "examples/iscsi-stub/volume", "session knows no volumes"},
 		{"examples/iscsi-stub/session/d.go", module + "examples/iscsi-stub/catalog", "session knows no volumes"},
 		{"examples/iscsi-stub/scsi/a.go", module + "examples/iscsi-stub/volume", ""},
+		{"examples/iscsi-stub/scsi/e.go", module + "examples/iscsi-stub/qos", ""},
 		{"examples/iscsi-stub/scsi/b.go", module + "engine", "the volume core knows no sockets"},
 		{"examples/iscsi-stub/scsi/c.go", "net", "the volume core knows no sockets"},
 		{"examples/iscsi-stub/scsi/d.go", module + "examples/iscsi-stub/session", "the volume core knows no sockets"},
@@ -163,7 +164,7 @@ func writeImported(t *testing.T, dir string) {
 	mod := "module " + strings.TrimSuffix(module, "/") + "\n\ngo 1.26.0\n"
 	for _, pkg := range []string{
 		"poller", "nsctx", "nsctx/nstest", "nsctx/resolver", "engine", "handlers", "handlers/framing", "metrics", "examples/echo/app", "internal/simulate", "internal/memory",
-		"examples/iscsi-stub/catalog", "examples/iscsi-stub/observe", "examples/iscsi-stub/pdu", "examples/iscsi-stub/scsi", "examples/iscsi-stub/session",
+		"examples/iscsi-stub/catalog", "examples/iscsi-stub/observe", "examples/iscsi-stub/pdu", "examples/iscsi-stub/qos", "examples/iscsi-stub/scsi", "examples/iscsi-stub/session",
 		"examples/iscsi-stub/tenant", "examples/iscsi-stub/volume",
 	} {
 		write(t, dir, pkg+"/doc.go", empty)

@@ -40,6 +40,8 @@ type UnitConfig struct {
 	// Vendor (8 bytes), Product (16) and Revision (4) are what INQUIRY says; each has a
 	// default. Serial is the unit serial number, by default the volume's ID in hexadecimal.
 	Vendor, Product, Revision, Serial string
+	// Meter is for whoever counts what happens at the unit, which Unit.Meter gives to him.
+	Meter any
 }
 
 // Unit is a logical unit: a direct-access block device. Any goroutine may call its methods.
@@ -47,6 +49,7 @@ type Unit struct {
 	volume     *volume.Volume
 	keeper     Keeper
 	shaper     Shaper
+	meter      any
 	id         identity
 	limits     limits
 	writeCache bool // whether the volume starts with a write cache
@@ -75,6 +78,7 @@ func NewUnit(config UnitConfig) (*Unit, error) {
 		id:      newIdentity(config),
 		nonZero: config.RefuseWriteSameToEnd,
 		paths:   make(map[*Nexus]*path),
+		meter:   config.Meter,
 	}
 	u.limits = newLimits(u.volume)
 	u.writeCache = u.volume.WriteCache()
@@ -89,6 +93,9 @@ func (u *Unit) Name() string { return u.volume.Name() }
 
 // Volume is the unit's medium.
 func (u *Unit) Volume() *volume.Volume { return u.volume }
+
+// Meter is what the unit's configuration had, for whoever counts what happens at it.
+func (u *Unit) Meter() any { return u.meter }
 
 // mode is the current mode pages, decoded.
 func (u *Unit) mode() *modes { return u.modes.Load() }

@@ -17,7 +17,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -66,14 +65,14 @@ func run(ctx context.Context, o options) (err error) {
 		}
 	}
 	expected, err := readResults(expectedFile)
-	if err != nil && !(o.update && errors.Is(err, os.ErrNotExist)) {
+	if err != nil && (!o.update || !errors.Is(err, os.ErrNotExist)) {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "iscsi-suite-")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	began := time.Now()
 	s, err := start(ctx, o, dir)
 	if err != nil {
@@ -111,7 +110,7 @@ func judge(o options, expected, got []result) ([]string, error) {
 		return nil, nil
 	case o.update:
 		got = explained(expected, got)
-		return nil, errors.Join(writeResults(expectedFile, got), os.WriteFile(filepath.FromSlash(pageFile), []byte(page(got)), 0o644))
+		return nil, errors.Join(writeResults(expectedFile, got), os.WriteFile(pageFile, []byte(page(got)), 0o644))
 	}
 	wrong := differences(expected, got)
 	if text, err := os.ReadFile(pageFile); err != nil || string(text) != page(expected) {

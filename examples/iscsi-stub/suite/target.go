@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 
 	"github.com/nsreactor/nsreactor/nsctx/nstest"
 )
@@ -59,7 +58,15 @@ func start(ctx context.Context, o options, dir string) (_ *site, err error) {
 
 // serve starts the target.
 func (s *site) serve(binary string) error {
-	s.target = exec.Command(binary, "-config", here+"/tenants.yaml", "-data", filepath.Join(s.dir, "data"), "-netns-dir", s.lab.Dir())
+	tenants, err := os.ReadFile(here + "/tenants.yaml")
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(s.dir, "tenants.yaml") // its data are beside it
+	if err := os.WriteFile(file, tenants, 0o600); err != nil {
+		return err
+	}
+	s.target = exec.Command(binary, "-config", file, "-netns-dir", s.lab.Dir())
 	s.target.Env = append(os.Environ(), "GORACE=halt_on_error=1")
 	output, err := s.target.StderrPipe()
 	if err != nil {
@@ -91,7 +98,7 @@ func (s *site) awaitReady(output io.Reader) error {
 func (s *site) stop() error {
 	var errs []error
 	if s.target != nil && s.target.Process != nil {
-		errs = append(errs, s.target.Process.Signal(syscall.SIGTERM))
+		errs = append(errs, s.target.Process.Signal(os.Interrupt))
 		if err := s.target.Wait(); err != nil {
 			errs = append(errs, fmt.Errorf("the target: %w; see %s", err, s.log.Name()))
 		}

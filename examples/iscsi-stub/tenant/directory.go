@@ -27,6 +27,7 @@ type Directory struct {
 	governor *qos.Governor
 	catalog  *catalog.Catalog // nil if nothing is to be kept
 	data     string
+	meter    Meter
 
 	current atomic.Pointer[map[string]*session.Tenant] // by the globs of their namespaces
 
@@ -37,11 +38,15 @@ type Directory struct {
 	closed  bool
 }
 
+// Meter makes what counts for a volume, to hang on its logical unit, and what forgets it when the
+// volume is gone.
+type Meter func(tenant, volume string) (meter any, release func())
+
 // Open makes a Directory of a File, and opens its volumes. The port is what SendTargets says of
 // portals; Apply can change everything but the directory of the data.
-func Open(f *File, port uint16, log *slog.Logger) (*Directory, error) {
+func Open(f *File, port uint16, log *slog.Logger, meter Meter) (*Directory, error) {
 	d := &Directory{
-		log: log, port: port, governor: qos.NewGovernor(time.Now()), data: f.Data,
+		log: log, port: port, meter: meter, governor: qos.NewGovernor(time.Now()), data: f.Data,
 		units: make(map[string]*unit), devices: make(map[string]*device),
 	}
 	d.current.Store(&map[string]*session.Tenant{})

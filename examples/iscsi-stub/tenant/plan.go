@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nsreactor/nsreactor/examples/iscsi-stub/catalog"
@@ -21,10 +22,12 @@ type unit struct {
 	*scsi.Unit
 	shaper  *qos.Volume
 	profile volume.Profile
+	release func() // of its meter
 }
 
 func (u *unit) close() error {
 	u.shaper.Close()
+	u.release()
 	return u.Volume().Close()
 }
 
@@ -117,12 +120,15 @@ func (p *plan) open(want catalog.Volume, settings qos.Settings) (*unit, error) {
 	if err != nil {
 		return nil, errors.Join(err, v.Close())
 	}
-	u, err := scsi.NewUnit(scsi.UnitConfig{Volume: v, Keeper: keeper, Shaper: shaper})
+	_, label, _ := strings.Cut(want.Name, "/")
+	meter, release := p.d.meter(want.Tenant, label)
+	u, err := scsi.NewUnit(scsi.UnitConfig{Volume: v, Keeper: keeper, Shaper: shaper, Meter: meter})
 	if err != nil {
 		shaper.Close()
+		release()
 		return nil, errors.Join(err, v.Close())
 	}
-	return &unit{Unit: u, shaper: shaper, profile: want.Profile}, nil
+	return &unit{Unit: u, shaper: shaper, profile: want.Profile, release: release}, nil
 }
 
 // config is what opens a volume, and what keeps its unit's state: the catalog, if there is one.

@@ -86,5 +86,5 @@ func (c chap) Secret(user string) ([]byte, bool) {
 }
 
 func (c chap) Own(string) (name string, secret []byte, ok bool) {
-	return c.CHAP.Target.User, c.CHAP.Target.Secret.Reveal(), c.CHAP.Target.User != ""
+	return c.Target.User, c.Target.Secret.Reveal(), c.Target.User != ""
 }
