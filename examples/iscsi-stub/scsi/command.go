@@ -105,7 +105,7 @@ func (c *Command) End() {
 		c.shaped = false
 	}
 	c.nexus, c.path, c.unit, c.row = nil, nil, nil, nil
-	c.CDB, c.Out, c.Sense, c.scratch = nil, nil, nil, nil
+	c.CDB, c.Out, c.Expected, c.Sense, c.scratch = nil, nil, 0, nil, nil
 	if cap(c.in) > 4096 {
 		c.in = nil
 	}
