@@ -53,7 +53,7 @@ func (c *Command) standardInquiry(b []byte) []byte {
 	if c.unit.volume.Profile().Removable {
 		b[1] = 0x80 // RMB
 	}
-	b[5] = 0 // TPGS, 3PC
+	b[5] = 0x10 // TPGS: implicit
 	if len(c.nexus.device.ports) > 1 {
 		b[6] = 0x10 // MULTIP
 	}

@@ -17,35 +17,33 @@ func (n *Nexus) AbortTaskSet(lun [8]byte, done func()) bool {
 // no task in it (SAM-5, 7.5).
 func (n *Nexus) ClearTaskSet(lun [8]byte, done func()) bool { return n.AbortTaskSet(lun, done) }
 
-// LogicalUnitReset aborts everybody's tasks at a unit, resets it (SAM-5, 6.3.3), tells the
-// others by a unit attention, and then calls done. It returns false, and calls nothing, if
+// LogicalUnitReset aborts everybody's tasks at a unit, resets it (SAM-5, 6.3.3), tells every
+// nexus, its own too, by a unit attention, and then calls done. It returns false, and calls nothing, if
 // the LUN names no unit.
 func (n *Nexus) LogicalUnitReset(lun [8]byte, done func()) bool {
 	p := n.at(lun)
 	if p == nil {
 		return false
 	}
-	p.unit.reset(n, done)
+	p.unit.reset(done)
 	return true
 }
 
 // ResetTarget resets every unit of the device, as a target warm reset asks (RFC 7143,
 // section 11.5.1), and then calls done.
-func (n *Nexus) ResetTarget(done func()) { n.device.reset(n, done) }
+func (n *Nexus) ResetTarget(done func()) { n.device.Reset(done) }
 
 // Reset resets every unit of the device, and then calls done.
-func (d *Device) Reset(done func()) { d.reset(nil, done) }
-
-func (d *Device) reset(by *Nexus, done func()) {
+func (d *Device) Reset(done func()) {
 	units := d.Units()
 	end := countdown(len(units), done)
 	for _, u := range units {
-		u.reset(by, end)
+		u.reset(end)
 	}
 }
 
-// reset is a logical unit reset, on behalf of a nexus or of nobody.
-func (u *Unit) reset(by *Nexus, done func()) {
+// reset is a logical unit reset.
+func (u *Unit) reset(done func()) {
 	u.mu.Lock()
 	paths := make([]*path, 0, len(u.paths))
 	for _, p := range u.paths {
@@ -54,7 +52,7 @@ func (u *Unit) reset(by *Nexus, done func()) {
 	u.mu.Unlock()
 	end := countdown(len(paths), func() {
 		u.forget()
-		u.tellOthers(by, BusDeviceReset)
+		u.tellOthers(nil, BusDeviceReset)
 		done()
 	})
 	for _, p := range paths {

@@ -106,6 +106,7 @@ func TestSoftwareWriteProtect(t *testing.T) {
 	done := make(chan struct{})
 	w.nexus.LogicalUnitReset([8]byte{}, func() { close(done) })
 	<-done
+	w.do("00 00 00 00 00 00").check(t, senseFor("06", "29 03", "", ""))
 	w.do("88 20 00 00 00 00 00 00 00 00 00 00 00 01 00 00").check(t, senseFor("05", "24 00", "", "CD 00 01"))
 }
 

@@ -107,6 +107,8 @@ func (u *Unit) meet(n *Nexus) *path {
 
 // lost is the loss of a nexus at the unit.
 func (u *Unit) lost(p *path) {
+	u.releaseClassic(p)
+	u.allowRemoval(p)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	delete(u.paths, p.nexus)

@@ -8,7 +8,8 @@ import (
 
 // savedState is what the keeper keeps of a unit.
 type savedState struct {
-	Modes *modes `json:"modes,omitempty"`
+	Modes        *modes              `json:"modes,omitempty"`
+	Reservations *storedReservations `json:"reservations,omitempty"`
 }
 
 // errNoKeeper: there is nothing to save with.
@@ -19,8 +20,8 @@ func (u *Unit) load() error {
 	modes := u.defaultModes()
 	u.setModes(modes)
 	u.savedModes.Store(modes)
-	if u.keeper == nil {
-		return nil
+	if err := u.restoreReservations(nil); err != nil || u.keeper == nil {
+		return err
 	}
 	b, err := u.keeper.Load(u.Name())
 	if err != nil || b == nil {
@@ -32,6 +33,9 @@ func (u *Unit) load() error {
 	if u.saved.Modes != nil {
 		u.setModes(u.saved.Modes)
 		u.savedModes.Store(u.saved.Modes)
+	}
+	if err := u.restoreReservations(u.saved.Reservations); err != nil {
+		return fmt.Errorf("scsi: the saved state of unit %q: %w", u.Name(), err)
 	}
 	return nil
 }
@@ -56,5 +60,10 @@ func (u *Unit) save(change func(s *savedState)) error {
 	return nil
 }
 
-// forget is what a reset makes a unit forget: mode pages go back to what was saved.
-func (u *Unit) forget() { u.setModes(u.savedModes.Load()) }
+// forget is what a reset makes a unit forget: mode pages go back to what was saved, RESERVE
+// and PREVENT ALLOW MEDIUM REMOVAL are over. Persistent reservations stay.
+func (u *Unit) forget() {
+	u.setModes(u.savedModes.Load())
+	u.releaseClassic(nil)
+	u.allowRemoval(nil)
+}

@@ -11,21 +11,26 @@ import (
 // command that is answered with INVALID COMMAND OPERATION CODE; REPORT SUPPORTED
 // OPERATION CODES reads its answer from here too.
 var families = [][]row{
-	readiness,  // TEST UNIT READY, REQUEST SENSE
-	inquiring,  // INQUIRY
-	listing,    // REPORT LUNS
-	capacities, // READ CAPACITY
-	modeRows,   // MODE SENSE, MODE SELECT
-	reading,    // READ
-	writing,    // WRITE, WRITE AND VERIFY
-	verifying,  // VERIFY
-	updating,   // COMPARE AND WRITE, ORWRITE, WRITE ATOMIC
-	repeating,  // WRITE SAME
-	unmapping,  // UNMAP, GET LBA STATUS
-	caching,    // SYNCHRONIZE CACHE, PRE-FETCH
-	defects,    // READ DEFECT DATA
-	diagnosing, // SEND DIAGNOSTIC
-	supporting, // REPORT SUPPORTED OPERATION CODES, REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS
+	readiness,        // TEST UNIT READY, REQUEST SENSE
+	inquiring,        // INQUIRY
+	listing,          // REPORT LUNS
+	capacities,       // READ CAPACITY
+	modeRows,         // MODE SENSE, MODE SELECT
+	reading,          // READ
+	writing,          // WRITE, WRITE AND VERIFY
+	verifying,        // VERIFY
+	updating,         // COMPARE AND WRITE, ORWRITE, WRITE ATOMIC
+	repeating,        // WRITE SAME
+	unmapping,        // UNMAP, GET LBA STATUS
+	caching,          // SYNCHRONIZE CACHE, PRE-FETCH
+	defects,          // READ DEFECT DATA
+	diagnosing,       // SEND DIAGNOSTIC
+	classicReserving, // RESERVE, RELEASE
+	reserveIn,        // PERSISTENT RESERVE IN
+	reserveOut,       // PERSISTENT RESERVE OUT
+	removing,         // START STOP UNIT, PREVENT ALLOW MEDIUM REMOVAL
+	portGroups,       // REPORT TARGET PORT GROUPS
+	supporting,       // REPORT SUPPORTED OPERATION CODES, REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS
 }
 
 // row is a command: an operation code, or one of its service actions.

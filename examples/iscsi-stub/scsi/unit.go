@@ -60,6 +60,9 @@ type Unit struct {
 	reserved atomic.Bool           // somebody holds a reservation: ask allows
 	modes    atomic.Pointer[modes] // the current mode pages
 
+	reserving reserving
+	medium    medium
+
 	savedModes atomic.Pointer[modes] // what a reset brings back
 
 	mu    sync.Mutex
