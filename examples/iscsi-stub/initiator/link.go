@@ -158,7 +158,7 @@ func (l *link) rejected(p PDU) error {
 		return violation(p, "%d bytes of header", len(p.Data))
 	}
 	h := pdu.Header(p.Data[:pdu.HeaderSize])
-	if t := l.tasks[h.ITT()]; t != nil && h.Opcode() != pdu.OpSNACK && h.Opcode() != pdu.OpDataOut {
+	if t := l.tasks[h.ITT()]; t != nil && h.Opcode() != pdu.OpDataOut {
 		delete(l.tasks, h.ITT())
 		t.finish(&RejectError{Reason: p.RejectReason(), Header: h})
 	}
@@ -167,11 +167,20 @@ func (l *link) rejected(p PDU) error {
 
 // statuses is the numbers of a connection's statuses.
 type statuses struct {
-	next    pdu.Serial // after the highest that has come
-	missing map[pdu.Serial]bool
+	next    pdu.Serial          // after the highest that has come
+	missing map[pdu.Serial]bool // true: has not come; false: has, but not all data before it
 }
 
-// ack is the first that has not come.
+// hold leaves a status that has come unacknowledged: that would say that the
+// data of its task have come too.
+func (s *statuses) hold(n pdu.Serial, missing bool) {
+	if s.missing == nil {
+		s.missing = map[pdu.Serial]bool{}
+	}
+	s.missing[n] = missing
+}
+
+// ack is the first that is not to be acknowledged.
 func (s *statuses) ack() pdu.Serial {
 	first := s.next
 	for n := range maps.Keys(s.missing) {
@@ -222,10 +231,7 @@ func (l *link) lost(p PDU) error {
 		if p.StatSN() == l.stats.next {
 			l.stats.next++
 		}
-		if l.stats.missing == nil {
-			l.stats.missing = map[pdu.Serial]bool{}
-		}
-		l.stats.missing[p.StatSN()] = true
+		l.stats.hold(p.StatSN(), true)
 	}
 	snack := pdu.SNACK{Type: pdu.SNACKStatus, ITT: pdu.NoTag, TTT: pdu.NoTag, ExpStatSN: l.stats.ack(), BegRun: uint32(p.StatSN()), RunLength: 1}
 	if data {

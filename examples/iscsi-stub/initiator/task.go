@@ -171,10 +171,16 @@ func (t *Task) takeData(p PDU) error {
 
 // finished ends the task if its end and all of its data have come.
 func (t *Task) finished() error {
-	switch {
-	case t.end == nil || len(t.lost) > 0:
+	if t.end == nil {
 		return nil
-	case t.end.Opcode() == pdu.OpDataIn:
+	}
+	stats, n := &t.link.stats, t.end.StatSN()
+	if len(t.lost) > 0 {
+		stats.hold(n, false)
+		return nil
+	}
+	delete(stats.missing, n)
+	if t.end.Opcode() == pdu.OpDataIn {
 		return t.complete(*t.end)
 	}
 	return t.takeResponse(*t.end)
