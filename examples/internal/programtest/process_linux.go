@@ -31,6 +31,7 @@ func Spawn(t *testing.T, unprivileged bool, args ...string) *Program {
 	cmd.Env = append(os.Environ(), asProgram+"=1", "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	p := &Program{output: newOutput(), exit: make(chan int, 1)}
 	p.Stop = func() { _ = cmd.Process.Signal(syscall.SIGTERM) } // it may have ended
+	p.Kill = func() { _ = cmd.Process.Kill() }
 	cmd.Stdout, cmd.Stderr = p, p
 	if unprivileged {
 		cmd.SysProcAttr = &syscall.SysProcAttr{

@@ -12,6 +12,8 @@ type Program struct {
 	*output
 	// Stop asks it to end, as SIGTERM does.
 	Stop func()
+	// Kill is a SIGKILL, for what Spawn runs; its exit code is -1.
+	Kill func()
 	exit chan int
 }
 
