@@ -50,7 +50,9 @@ type Volume struct {
 	// Thin volumes tell initiators that they can be unmapped.
 	Thin                bool
 	ReadOnly, Removable bool
-	QoS                 QoS
+	// WriteSameToEnd takes a WRITE SAME of no blocks for one to the end of the medium.
+	WriteSameToEnd bool
+	QoS            QoS
 
 	at position
 }

@@ -22,6 +22,7 @@ type unit struct {
 	*scsi.Unit
 	shaper  *qos.Volume
 	profile volume.Profile
+	toEnd   bool   // WriteSameToEnd
 	release func() // of its meter
 }
 
@@ -65,11 +66,11 @@ func (p *plan) volume(t *Tenant, v *Volume) error {
 		want.Path = filepath.Join(p.d.data, t.Name, v.Name+".img")
 	}
 	settings := v.QoS.settings()
-	if old := p.d.units[name]; old != nil && old.profile == want.Profile {
+	if old := p.d.units[name]; old != nil && old.profile == want.Profile && old.toEnd == v.WriteSameToEnd {
 		p.units[name] = old
 		return p.keep(old, want, settings)
 	}
-	u, err := p.open(want, settings)
+	u, err := p.open(want, settings, v.WriteSameToEnd)
 	if err != nil {
 		return err
 	}
@@ -104,9 +105,9 @@ func (p *plan) keep(u *unit, want catalog.Volume, settings qos.Settings) error {
 
 // open opens a volume that isn't open, or that is to become another kind of disk: then the old
 // one is closed first, since a file is open once only.
-func (p *plan) open(want catalog.Volume, settings qos.Settings) (*unit, error) {
+func (p *plan) open(want catalog.Volume, settings qos.Settings, toEnd bool) (*unit, error) {
 	if old := p.d.units[want.Name]; old != nil {
-		return nil, errors.New("read-only, removable and thin can't change while the program runs")
+		return nil, errors.New("read-only, removable, thin and write-same-to-end can't change while the program runs")
 	}
 	cfg, keeper, err := p.config(want)
 	if err != nil {
@@ -122,13 +123,13 @@ func (p *plan) open(want catalog.Volume, settings qos.Settings) (*unit, error) {
 	}
 	_, label, _ := strings.Cut(want.Name, "/")
 	meter, release := p.d.meter(want.Tenant, label)
-	u, err := scsi.NewUnit(scsi.UnitConfig{Volume: v, Keeper: keeper, Shaper: shaper, Meter: meter})
+	u, err := scsi.NewUnit(scsi.UnitConfig{Volume: v, Keeper: keeper, Shaper: shaper, Meter: meter, RefuseWriteSameToEnd: !toEnd})
 	if err != nil {
 		shaper.Close()
 		release()
 		return nil, errors.Join(err, v.Close())
 	}
-	return &unit{Unit: u, shaper: shaper, profile: want.Profile, release: release}, nil
+	return &unit{Unit: u, shaper: shaper, profile: want.Profile, toEnd: toEnd, release: release}, nil
 }
 
 // config is what opens a volume, and what keeps its unit's state: the catalog, if there is one.

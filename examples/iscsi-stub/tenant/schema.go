@@ -47,7 +47,7 @@ func (r *reader) tenant(n ast.Node, limits Limits, session Session) *Tenant {
 }
 
 func (r *reader) volume(n ast.Node) *Volume {
-	v := &Volume{Kind: KindFile, BlockSize: 512, Thin: true, at: at(n)}
+	v := &Volume{Kind: KindFile, BlockSize: 512, Thin: true, WriteSameToEnd: true, at: at(n)}
 	r.mapping(n, "a volume",
 		must(value(r, "name", nameWanted, &v.Name, parseName)),
 		must(value(r, "size", sizeWanted, &v.Size, parseSize)),
@@ -56,6 +56,7 @@ func (r *reader) volume(n ast.Node) *Volume {
 		r.bool("thin", &v.Thin),
 		r.bool("read-only", &v.ReadOnly),
 		r.bool("removable", &v.Removable),
+		r.bool("write-same-to-end", &v.WriteSameToEnd),
 		field{key: "qos", read: func(n ast.Node) { r.qos(n, &v.QoS) }},
 	)
 	return v
