@@ -24,6 +24,7 @@ const (
 	UnrecoveredReadError              Code = 0x1100
 	ParameterListLengthError          Code = 0x1A00
 	MiscompareDuringVerify            Code = 0x1D00
+	SanitizeCommandFailed             Code = 0x3103
 	InvalidOperationCode              Code = 0x2000
 	LBAOutOfRange                     Code = 0x2100
 	InvalidFieldInCDB                 Code = 0x2400
@@ -80,6 +81,7 @@ var codeNames = map[Code]string{
 	UnrecoveredReadError:              "UNRECOVERED READ ERROR",
 	ParameterListLengthError:          "PARAMETER LIST LENGTH ERROR",
 	MiscompareDuringVerify:            "MISCOMPARE DURING VERIFY OPERATION",
+	SanitizeCommandFailed:             "SANITIZE COMMAND FAILED",
 	InvalidOperationCode:              "INVALID COMMAND OPERATION CODE",
 	LBAOutOfRange:                     "LOGICAL BLOCK ADDRESS OUT OF RANGE",
 	InvalidFieldInCDB:                 "INVALID FIELD IN CDB",

@@ -7,7 +7,12 @@ type medium struct {
 	mu       sync.Mutex
 	ejected  bool
 	prevents map[*path]struct{} // by PREVENT ALLOW MEDIUM REMOVAL
-	erasing  *Sense             // why a sanitize keeps the medium from being used
+
+	// What a sanitize does to it.
+	sanitize *sanitize       // that goes on
+	failed   *storedSanitize // that did not get to its end
+	erasing  *Sense          // why it keeps the medium from being used
+	closed   bool
 }
 
 // removing: START STOP UNIT (SBC-3, 5.22) and PREVENT ALLOW MEDIUM REMOVAL (SBC-3, 5.12).

@@ -10,6 +10,7 @@ import (
 type savedState struct {
 	Modes        *modes              `json:"modes,omitempty"`
 	Reservations *storedReservations `json:"reservations,omitempty"`
+	Sanitize     *storedSanitize     `json:"sanitize,omitempty"`
 }
 
 // errNoKeeper: there is nothing to save with.
@@ -34,6 +35,7 @@ func (u *Unit) load() error {
 		u.setModes(u.saved.Modes)
 		u.savedModes.Store(u.saved.Modes)
 	}
+	u.restoreSanitize(u.saved.Sanitize)
 	if err := u.restoreReservations(u.saved.Reservations); err != nil {
 		return fmt.Errorf("scsi: the saved state of unit %q: %w", u.Name(), err)
 	}

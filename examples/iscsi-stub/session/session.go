@@ -139,6 +139,7 @@ func (s *session) abort(match func(*task) bool, done func()) {
 		t.aborted = true
 		t.aborts = append(t.aborts, a)
 		a.left++
+		s.nexus.Interrupt(&t.cmd)
 		if !slices.Contains(conns, t.cn) {
 			conns = append(conns, t.cn)
 		}
@@ -305,6 +306,7 @@ func (s *session) detach(cn *connection) {
 		other.c.CloseNow()
 	}
 	for _, t := range s.tasksOf(cn, nil) {
+		s.nexus.Interrupt(&t.cmd)
 		if !t.working { // otherwise the worker drops it
 			cn.drop(t)
 			cn.finish(t, true)

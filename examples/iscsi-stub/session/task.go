@@ -161,6 +161,9 @@ const stage = 256 << 10
 // onWorker runs what must wait: the command, if it has not run yet, and the data-in that
 // comes next.
 func (t *task) onWorker(context.Context) error {
+	if t.cn.session.isAborted(t) {
+		return nil
+	}
 	if t.total == 0 {
 		t.cmd.Run(scsi.MayWait)
 		t.total = min(t.cmd.InLen, t.expectIn)
