@@ -112,6 +112,18 @@ func TestVerify(t *testing.T) {
 	})
 }
 
+// TestVerifyManyBlocks: the offset in INFORMATION counts from the first block, not from the
+// part of the medium that was compared last.
+func TestVerifyManyBlocks(t *testing.T) {
+	w := newWorld(t, nil)
+	many := fill('a', 200*512)
+	many[150*512+1] = 'x'
+	w.do("2A 00 00 00 00 00 00 00 C8 00", many...).good(t, "")
+	miscompared := senseFor("0E", "1D 00", "00 01 2C 01", "")
+	w.do("2F 02 00 00 00 00 00 00 C8 00", fill('a', 200*512)...).check(t, miscompared)
+	w.do("2F 06 00 00 00 00 00 00 C8 00", fill('a', 512)...).check(t, miscompared)
+}
+
 func TestCompareAndWrite(t *testing.T) {
 	w := newWorld(t, nil)
 	cdb := "89 00 00 00 00 00 00 00 00 03 00 00 00 01 00 00"

@@ -19,10 +19,10 @@ const (
 	waiting = "SCSI.Reserve6.* SCSI.Sanitize.* SCSI.P* iSCSI.iSCSIcmdsn.*"
 	// what has another profile
 	special = "SCSI.MultipathIO.* SCSI.ReadOnly.* SCSI.NoMedia.* SCSI.StartStopUnit.* SCSI.PreventAllow.*"
-	// what asks for large blocks: GET LBA STATUS is asked about the middle of a physical block
-	// and told off for naming it, which there is none of if logical blocks are as large; and
-	// WRITE SAME with UNMAP has FFh for its data, wants zeros read back, and so passes only
-	// where the number of blocks may not be 0
+	// what passes with large blocks and WSNZ only. UnmapSingle asks for the status of a block
+	// and wants the answer to begin with the next physical one, which is the same if logical
+	// blocks are as large. UnmapUntilEnd gives FFh as the data of a WRITE SAME with UNMAP, and
+	// wants zeros back, where SBC-3 wants FFh; it is content with a refusal if WSNZ is 1.
 	large = "SCSI.GetLBAStatus.UnmapSingle SCSI.WriteSame10.UnmapUntilEnd"
 	// what moves data
 	moving = "SCSI.Read1* SCSI.Write1* SCSI.WriteVerify1* SCSI.CompareAndWrite.* SCSI.OrWrite.* SCSI.Verify16.* iSCSI.iSCSIResiduals.* iSCSI.iSCSIdatasn.*"
