@@ -99,7 +99,6 @@ func (t *task) hold(data []byte) {
 // execute runs the command: here, if it need not wait for anything.
 func (cn *connection) execute(t *task) {
 	if !t.admitted {
-		t.admitted = true
 		if d := t.cmd.Admit(time.Now()); d > 0 {
 			t.keepOut()
 			t.timer = cn.c.AfterFunc(d, func(*engine.Conn) {
@@ -108,6 +107,7 @@ func (cn *connection) execute(t *task) {
 			})
 			return
 		}
+		t.admitted = true
 	}
 	if t.cmd.Run(scsi.DontWait) {
 		cn.respond(t)

@@ -41,9 +41,13 @@ func (cn *connection) ping() {
 	}
 }
 
-// onNOPOut answers a ping; an answer to ours has done its duty by coming.
+// onNOPOut answers a ping, or is the answer to ours.
 func (cn *connection) onNOPOut(h pdu.Header, data []byte) {
 	if h.ITT() == pdu.NoTag {
+		if cn.pinged {
+			cn.pinged = false
+			cn.c.SetTimer(cn.server.cfg.PingAfter)
+		}
 		return
 	}
 	data = data[:min(len(data), int(cn.params.MaxSendDataSegmentLength))]

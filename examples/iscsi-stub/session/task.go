@@ -27,7 +27,7 @@ type task struct {
 
 	next     scsi.Next // what Start said
 	begun    bool      // Start was called
-	admitted bool      // quality of service was asked
+	admitted bool      // quality of service has let it go
 	working  bool      // a worker has it
 	sending  bool      // it is in the connection's line of those that have data-in to send
 	stale    bool      // no data-out has come since the last look
