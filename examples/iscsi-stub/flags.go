@@ -18,7 +18,9 @@ type config struct {
 	file, dir, netns, admin string
 	port, loops             int
 	home, lenient           bool
-	check                   bool
+	check, demo             bool
+
+	ready func() // called when all that is there is served; may be nil
 }
 
 // errUsage is a wrong command line.
@@ -36,13 +38,14 @@ func (c *config) flags() *flag.FlagSet {
 	flags.IntVar(&c.loops, "loops", 0, "`number` of event loops; 0 is one for each CPU")
 	flags.StringVar(&c.admin, "admin", "", "`address` of the endpoint for Prometheus and /sessions, such as 127.0.0.1:9100 or unix:/run/iscsi-stub.sock; '' is none")
 	flags.BoolVar(&c.lenient, "lenient-sendtargets", false, "answer SendTargets=All in normal sessions, which RFC 7143 forbids and some initiators want")
+	flags.BoolVar(&c.demo, "demo", false, "make two tenants with one address, and show that each sees only its own")
 	return flags
 }
 
 // usage is the text for -h.
 func usage() string {
 	var b strings.Builder
-	b.WriteString("Usage: iscsi-stub -config FILE [flags]\n\nServes iSCSI to the tenants of a machine, each in its network namespaces.\n\n")
+	b.WriteString("Usage: iscsi-stub -config FILE [flags], or iscsi-stub -demo\n\nServes iSCSI to the tenants of a machine, each in its network namespaces.\n\n")
 	flags := new(config).flags()
 	flags.SetOutput(&b)
 	flags.PrintDefaults()
@@ -71,7 +74,9 @@ func (c *config) wrong(flags *flag.FlagSet) error {
 	switch {
 	case flags.NArg() > 0:
 		return fmt.Errorf("%q is not a flag", flags.Arg(0))
-	case c.file == "":
+	case c.demo && c.file != "":
+		return errors.New("-demo has tenants of its own, so it can't go with -config")
+	case !c.demo && c.file == "":
 		return errors.New("-config is missing")
 	case c.port < 1 || c.port > 65535:
 		return fmt.Errorf("-port %d is not within 1 to 65535", c.port)

@@ -3,6 +3,7 @@
 // secrets and limits of its own, though all may use the same addresses and names. It is
 // called a stub because no cluster is behind it; the protocol and the volumes are real.
 //
+//	iscsi-stub -demo                              # two tenants with one address; no root needed
 //	iscsi-stub -config tenants.yaml -check
 //	iscsi-stub -config tenants.yaml -admin 127.0.0.1:9100
 //
@@ -36,6 +37,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprint(stdout, usage())
 		return 0
 	case err != nil:
+	case cfg.demo:
+		return demonstrate(ctx, cfg, stdout, stderr)
 	case cfg.check:
 		err = check(cfg.file, stdout)
 	default:

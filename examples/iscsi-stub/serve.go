@@ -73,6 +73,9 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, reload <-chan os.S
 	defer watching()
 	admin.ready()
 	log.Info("ready", "tenants", len(f.Tenants), "port", cfg.port)
+	if cfg.ready != nil {
+		cfg.ready()
+	}
 	return eng.Run(ctx)
 }
 

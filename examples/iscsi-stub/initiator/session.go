@@ -156,7 +156,9 @@ func (s *Session) Close() error {
 	s.mu.Unlock()
 	var err error
 	for _, l := range links {
-		err = errors.Join(err, l.Close())
+		if e := l.Close(); !errors.Is(e, net.ErrClosed) { // its reader may have been faster
+			err = errors.Join(err, e)
+		}
 	}
 	s.reader.Wait()
 	return err

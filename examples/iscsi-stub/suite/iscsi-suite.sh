@@ -28,6 +28,7 @@ url() { echo "iscsi://${CHAP:+$CHAP@}$1/$iqn/$lun${URLARGS:-}"; }
 matches() { # text globs
 	local text=$1 glob
 	shift
+	# shellcheck disable=SC2048,SC2053 # they are several, and globs
 	for glob in $*; do [[ $text == $glob ]] && return 0; done
 	return 1
 }
@@ -51,8 +52,9 @@ judge() { # code log
 	fi
 }
 
-# body is what a test itself printed, without the tool's words before and after.
-body() { awk '/^  Test: / { p = 1 } p { print } p && /(passed|FAILED)$/ && !/\[FAILED\]$/ { exit }' "$1"; }
+# body is what a test itself printed. What the tool does afterwards it says on the line with the
+# test's result.
+body() { awk '/^  Test: / { p = 1 } p && /^(passed|FAILED)/ { exit } p { print } p && /\.\.\.(passed|FAILED)/ { exit }' "$1"; }
 
 # reason is the first word of why a test has not passed.
 reason() { # result log
