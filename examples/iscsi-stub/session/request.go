@@ -30,7 +30,7 @@ func (cn *connection) onPDU(m message) {
 // or at once if it is immediate (RFC 7143, section 4.2.2.1).
 func (cn *connection) onRequest(h pdu.Header, data []byte) {
 	if reason, v, detail := cn.check(h, data); v != "" {
-		cn.reject(h, reason, v, detail)
+		cn.rejectRequest(h, reason, v, detail)
 		return
 	}
 	s := cn.session
@@ -53,6 +53,19 @@ func (cn *connection) onRequest(h pdu.Header, data []byte) {
 		cn.deliver(h, data)
 		cn.deliverHeld(cn.c)
 	}
+}
+
+// rejectRequest rejects a request. Its number is taken up: initiators do not send another request
+// with it, and all that they send later would wait for that.
+func (cn *connection) rejectRequest(h pdu.Header, reason pdu.RejectReason, v Violation, detail string) {
+	if v != NotSupported && !h.Immediate() {
+		if !cn.session.plug(h.CmdSN()) {
+			cn.violated(OutsideWindow, h.Opcode().String())
+			return
+		}
+		cn.deliverHeld(cn.c)
+	}
+	cn.reject(h, reason, v, detail)
 }
 
 // check finds what is wrong with a request by itself.
@@ -118,6 +131,10 @@ func (cn *connection) deliver(h pdu.Header, data []byte) {
 func (cn *connection) deliverCommand(h pdu.Header, data []byte) {
 	s := cn.session
 	if s.tasks.find(uint32(h.ITT())) != nil {
+		if !h.Immediate() {
+			s.window.take()
+			s.reopen()
+		}
 		s.mu.Unlock()
 		cn.reject(h, pdu.RejectTaskInProgress, DuplicateTag, "the task tag is in use")
 		return
@@ -172,8 +189,9 @@ func (s *session) holdData(cn *connection, h pdu.Header, data []byte, good bool)
 }
 
 // plug takes up the number of a request that is never to come, for its task was aborted first
-// (RFC 7143, section 11.5.1). It says whether the request was still to come.
-func (s *session) plug(cn *connection, sn pdu.Serial) bool {
+// (RFC 7143, section 11.5.1), or that is not to be delivered. It says whether the request was still
+// to come.
+func (s *session) plug(sn pdu.Serial) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.window.place(sn) == outside {

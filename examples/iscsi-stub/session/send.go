@@ -42,8 +42,7 @@ func (cn *connection) numbers() pdu.Numbers {
 	return n
 }
 
-// reject answers a PDU that is wrong with a copy of its header (RFC 7143, section 11.17). A
-// request that is rejected has not taken up its CmdSN.
+// reject answers a PDU that is wrong with a copy of its header (RFC 7143, section 11.17).
 func (cn *connection) reject(h pdu.Header, reason pdu.RejectReason, v Violation, detail string) {
 	cn.violated(v, h.Opcode().String()+": "+detail)
 	p := cn.room(cn.format.Size(pdu.HeaderSize))

@@ -46,7 +46,7 @@ func (cn *connection) abortTask(h pdu.Header, done func()) {
 	switch {
 	case exists:
 		s.abort(func(t *task) bool { return t.itt == tag }, done)
-	case t == nil && h.RefCmdSN().Before(h.CmdSN()) && s.plug(cn, h.RefCmdSN()):
+	case t == nil && h.RefCmdSN().Before(h.CmdSN()) && s.plug(h.RefCmdSN()):
 		cn.answerTask(itt, pdu.FunctionComplete)
 		cn.deliverHeld(cn.c)
 	default:
