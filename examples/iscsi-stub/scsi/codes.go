@@ -17,6 +17,7 @@ const (
 	TargetPortInStandbyState          Code = 0x040B
 	UnreachableCopyTarget             Code = 0x0804
 	WriteError                        Code = 0x0C00
+	ThirdPartyDeviceFailure           Code = 0x0D01
 	CopyTargetNotReachable            Code = 0x0D02
 	IncorrectCopyTargetType           Code = 0x0D03
 	InvalidInformationUnit            Code = 0x0E00
@@ -37,6 +38,7 @@ const (
 	UnsupportedTargetDescriptorType   Code = 0x2607
 	TooManySegmentDescriptors         Code = 0x2608
 	UnsupportedSegmentDescriptorType  Code = 0x2609
+	UnexpectedInexactSegment          Code = 0x260A
 	InlineDataLengthExceeded          Code = 0x260B
 	InvalidOperationForCopySource     Code = 0x260C
 	WriteProtected                    Code = 0x2700
@@ -74,6 +76,7 @@ var codeNames = map[Code]string{
 	TargetPortInStandbyState:          "LOGICAL UNIT NOT ACCESSIBLE, TARGET PORT IN STANDBY STATE",
 	UnreachableCopyTarget:             "UNREACHABLE COPY TARGET",
 	WriteError:                        "WRITE ERROR",
+	ThirdPartyDeviceFailure:           "THIRD PARTY DEVICE FAILURE",
 	CopyTargetNotReachable:            "COPY TARGET DEVICE NOT REACHABLE",
 	IncorrectCopyTargetType:           "INCORRECT COPY TARGET DEVICE TYPE",
 	InvalidInformationUnit:            "INVALID INFORMATION UNIT",
@@ -94,6 +97,7 @@ var codeNames = map[Code]string{
 	UnsupportedTargetDescriptorType:   "UNSUPPORTED TARGET DESCRIPTOR TYPE CODE",
 	TooManySegmentDescriptors:         "TOO MANY SEGMENT DESCRIPTORS",
 	UnsupportedSegmentDescriptorType:  "UNSUPPORTED SEGMENT DESCRIPTOR TYPE CODE",
+	UnexpectedInexactSegment:          "UNEXPECTED INEXACT SEGMENT",
 	InlineDataLengthExceeded:          "INLINE DATA LENGTH EXCEEDED",
 	InvalidOperationForCopySource:     "INVALID OPERATION FOR COPY SOURCE OR DESTINATION",
 	WriteProtected:                    "WRITE PROTECTED",

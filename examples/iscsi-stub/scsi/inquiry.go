@@ -53,7 +53,7 @@ func (c *Command) standardInquiry(b []byte) []byte {
 	if c.unit.volume.Profile().Removable {
 		b[1] = 0x80 // RMB
 	}
-	b[5] = 0x10 // TPGS: implicit
+	b[5] = 0x18 // TPGS: implicit; 3PC
 	if len(c.nexus.device.ports) > 1 {
 		b[6] = 0x10 // MULTIP
 	}
@@ -84,6 +84,7 @@ func init() {
 		{0x80, (*Command).vitalSerialNumber},
 		{0x83, (*Command).vitalIdentification},
 		{0x86, (*Command).vitalExtended},
+		{0x8F, (*Command).vitalThirdParty},
 		{0xB0, (*Command).vitalBlockLimits},
 		{0xB1, (*Command).vitalCharacteristics},
 		{0xB2, (*Command).vitalProvisioning},

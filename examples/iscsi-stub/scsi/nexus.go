@@ -37,6 +37,8 @@ type path struct {
 	pending    atomic.Bool // whether attentions has any
 	mu         sync.Mutex
 	attentions []Code // the oldest first
+
+	copies copies
 }
 
 // Connect makes a nexus: an initiator has logged in.

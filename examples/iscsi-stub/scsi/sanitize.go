@@ -3,11 +3,8 @@ package scsi
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"slices"
 	"time"
-
-	"github.com/nsreactor/nsreactor/examples/iscsi-stub/qos"
 )
 
 // The service actions of SANITIZE (SBC-3, table 75). CRYPTOGRAPHIC ERASE is not among them:
@@ -55,10 +52,7 @@ type sanitize struct {
 // erasePart is how much of the medium is erased at a time, in bytes.
 const erasePart = 1 << 20
 
-var (
-	sanitizeFailed = Sense{Key: MediumError, Code: SanitizeCommandFailed}
-	errStopped     = errors.New("scsi: the unit was closed before its medium was sanitized")
-)
+var sanitizeFailed = Sense{Key: MediumError, Code: SanitizeCommandFailed}
 
 func checkSanitize(c *Command) {
 	c.OutLen = int(binary.BigEndian.Uint16(c.CDB[7:]))
@@ -227,28 +221,12 @@ func (u *Unit) erase(s *sanitize) error {
 
 // erasePart erases n bytes, when the volume's quality of service lets it.
 func (u *Unit) erasePart(s *sanitize, part []byte, off, n int64) error {
-	io := qos.IO{Write: true, Bytes: int(n)}
-	if u.shaper != nil {
-		defer func() { u.shaper.Done(&io, time.Now()) }()
-	}
-	for {
-		var wait time.Duration
-		if u.shaper != nil {
-			wait = u.shaper.Admit(&io, time.Now())
+	return u.shaped(true, n, s.stop, func() error {
+		if part == nil {
+			return u.volume.Unmap(off, n, MayWait)
 		}
-		select {
-		case <-s.stop:
-			return errStopped
-		case <-time.After(wait):
-		}
-		if wait <= 0 {
-			break
-		}
-	}
-	if part == nil {
-		return u.volume.Unmap(off, n, MayWait)
-	}
-	return u.volume.WriteAt(part[:n], off, false, MayWait)
+		return u.volume.WriteAt(part[:n], off, false, MayWait)
+	})
 }
 
 // runExitFailureMode leaves the failure that a sanitize ended with, if who began it allowed

@@ -29,6 +29,8 @@ var families = [][]row{
 	reserveIn,        // PERSISTENT RESERVE IN
 	reserveOut,       // PERSISTENT RESERVE OUT
 	removing,         // START STOP UNIT, PREVENT ALLOW MEDIUM REMOVAL
+	copying,          // EXTENDED COPY
+	copyResults,      // RECEIVE COPY RESULTS
 	sanitizing,       // SANITIZE
 	portGroups,       // REPORT TARGET PORT GROUPS
 	supporting,       // REPORT SUPPORTED OPERATION CODES, REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS
