@@ -27,7 +27,7 @@ type unit struct {
 }
 
 func (u *unit) close() error {
-	u.Unit.Close()
+	u.Close()
 	u.shaper.Close()
 	u.release()
 	return u.Volume().Close()
