@@ -3,6 +3,7 @@ package initiator
 import (
 	"errors"
 	"maps"
+	"net"
 	"slices"
 	"sync"
 
@@ -88,6 +89,14 @@ func (l *link) fail(err error) {
 	l.s.remove(l, err)
 	l.s.mu.Unlock()
 	l.Close() // the error that counts is err
+}
+
+// Close closes the connection; the link's own reader may have been faster.
+func (l *link) Close() error {
+	if err := l.Conn.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
 }
 
 // end ends the tasks and stops the writer, when it has written what is pending.
