@@ -48,8 +48,24 @@ func (b *budget) take(g *grant) bool {
 
 func (b *budget) fits(n int) bool { return b.used+n <= b.total || b.used == 0 }
 
-// force takes n bytes that must be had, whatever is left: for data that come without having
-// been asked for.
+// overdraft is by how much what comes without having been asked for may exceed the budget: as much
+// again.
+const overdraft = 2
+
+// try takes n bytes for data that come without having been asked for, passing the line. It
+// returns false if there is far too much of that.
+func (b *budget) try(n int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.used+n > overdraft*b.total {
+		return false
+	}
+	b.used += n
+	b.judge()
+	return true
+}
+
+// force takes n bytes that must be had, whatever is left.
 func (b *budget) force(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -23,7 +23,7 @@ func (cn *connection) begin(t *task, data []byte, final, enabled bool) {
 		cn.start(t, data)
 		return
 	}
-	t.hold(data)
+	cn.hold(t, data)
 }
 
 // startEnabled starts tasks that had to wait for others. It is called as by
@@ -53,7 +53,11 @@ func (cn *connection) advance(t *task, data []byte) {
 	d := &t.out
 	switch {
 	case d.unsolicited():
-		t.hold(data)
+		cn.hold(t, data)
+	case t.failed:
+		if d.idle() {
+			cn.sendStatus(t)
+		}
 	case d.fault != 0:
 		if d.idle() {
 			cn.violated(BadData, d.fault.String())
@@ -72,15 +76,15 @@ func (cn *connection) advance(t *task, data []byte) {
 			t.cmd.Out = t.block.b[:d.wanted]
 		}
 		cn.execute(t)
-	default:
-		t.hold(data)
+	case cn.hold(t, data):
 		cn.solicit(t)
 	}
 }
 
 // hold keeps immediate data, along with room for the unsolicited data that follow. What the
-// command has no use for is not kept.
-func (t *task) hold(data []byte) {
+// command has no use for is not kept. It returns false if the tenant has no memory for it: then the
+// command has failed.
+func (cn *connection) hold(t *task, data []byte) bool {
 	d := &t.out
 	n := len(data)
 	if d.unsolicited() {
@@ -89,11 +93,21 @@ func (t *task) hold(data []byte) {
 	if t.begun {
 		n = min(n, d.wanted)
 	}
-	if n == 0 || d.fault != 0 || t.block != nil {
-		return
+	if n == 0 || d.fault != 0 || t.failed || t.block != nil {
+		return true
 	}
+	if !cn.tenancy.memory.try(n) {
+		t.fail(scsi.TaskSetFull, 0)
+		t.begun = true
+		if d.idle() {
+			cn.sendStatus(t)
+		}
+		return false
+	}
+	t.charged += n
 	t.room(n, 0)
 	copy(t.block.b[:t.block.size()], data)
+	return true
 }
 
 // execute runs the command: here, if it need not wait for anything.

@@ -83,11 +83,17 @@ func (cn *connection) read(t *task, p []byte) bool {
 	return t.cmd.ReadIn(p, t.pos, scsi.DontWait)
 }
 
-// queue puts a task into the line of those that go on when there is room.
+// queue puts a task into the line of those that go on when there is room. Only the first of
+// them holds what a worker has read: a peer that takes nothing costs no more than that.
 func (cn *connection) queue(t *task) {
-	if !t.sending {
-		t.sending = true
-		cn.sending = append(cn.sending, t)
+	if t.sending {
+		return
+	}
+	t.sending = true
+	cn.sending = append(cn.sending, t)
+	if cn.sending[0] != t && t.staged.end > 0 {
+		t.freeBlock()
+		t.staged = span{}
 	}
 }
 

@@ -85,7 +85,7 @@ func (cn *connection) strayData(h pdu.Header, data []byte, good bool) {
 }
 
 var (
-	errTooMuchAhead = errors.New("more unsolicited data than agreed, ahead of its command's turn")
+	errTooMuchAhead = errors.New("too much ahead of its turn")
 	errDataLate     = errors.New("data that was asked for has not come")
 )
 

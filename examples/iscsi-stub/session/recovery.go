@@ -40,9 +40,8 @@ func (r *recovery) retain(t *task) bool {
 	if r == nil {
 		return false
 	}
-	if t.expectOut > 0 {
-		t.freeBlock()
-	}
+	t.freeBlock()
+	t.staged = span{}
 	r.tasks = append(r.tasks, t)
 	return true
 }

@@ -47,8 +47,11 @@ func (cn *connection) onRequest(h pdu.Header, data []byte) {
 		s.mu.Unlock()
 		cn.violated(OutsideWindow, h.Opcode().String())
 	case early:
-		s.hold(cn, h, data)
+		fits := s.hold(cn, h, data)
 		s.mu.Unlock()
+		if !fits {
+			cn.fail(ProtocolError, errTooMuchAhead)
+		}
 	default:
 		cn.deliver(h, data)
 		cn.deliverHeld(cn.c)
@@ -154,21 +157,39 @@ func (cn *connection) deliverCommand(h pdu.Header, data []byte) {
 	cn.begin(t, data, h.Final(), enabled)
 }
 
-// hold keeps a request that came early; mu is held.
-func (s *session) hold(cn *connection, h pdu.Header, data []byte) {
+// hold keeps a request that came early; mu is held. It returns false if the tenant has no memory
+// for it.
+func (s *session) hold(cn *connection, h pdu.Header, data []byte) bool {
 	sn, tmf := h.CmdSN(), h.Immediate()
 	i, taken := slices.BinarySearchFunc(s.held, sn, func(o *held, sn pdu.Serial) int { return o.sn.Sub(sn) })
 	if tmf && len(s.held) >= 2*s.server.cfg.Window || taken && !tmf && !s.held[i].tmf {
-		return // too many; or it came before
+		return true // too many; or it came before
 	}
 	e := &held{sn: sn, cn: cn, tmf: tmf}
-	e.add(h, data, true)
+	if !e.add(h, data, true) {
+		return false
+	}
 	s.held = slices.Insert(s.held, i, e)
+	return true
 }
 
-func (e *held) add(h pdu.Header, data []byte, good bool) {
+// add keeps a PDU, if there is memory for it.
+func (e *held) add(h pdu.Header, data []byte, good bool) bool {
+	n := len(h) + len(data)
+	if !e.cn.tenancy.memory.try(n) {
+		return false
+	}
 	e.pdus = append(e.pdus, heldPDU{slices.Clone(h), slices.Clone(data), good})
-	e.size += len(data)
+	e.size += n
+	return true
+}
+
+// free gives the memory of what was held back.
+func (e *held) free() {
+	if e.size > 0 {
+		e.cn.tenancy.memory.give(e.size)
+		e.size = 0
+	}
 }
 
 // holdData keeps data of a command that is held. It says whether there is one.
@@ -179,11 +200,7 @@ func (s *session) holdData(cn *connection, h pdu.Header, data []byte, good bool)
 		if e.cn != cn || e.pdus[0].header.Opcode() != pdu.OpSCSICommand || e.pdus[0].header.ITT() != h.ITT() {
 			continue
 		}
-		if e.size+len(data) > cn.limits.firstBurst || len(e.pdus) > 1024 {
-			return true, false
-		}
-		e.add(h, data, good)
-		return true, true
+		return true, len(e.pdus) <= 1024 && e.add(h, data, good)
 	}
 	return false, false
 }
@@ -199,6 +216,7 @@ func (s *session) plug(sn pdu.Serial) bool {
 	}
 	i, taken := slices.BinarySearchFunc(s.held, sn, func(o *held, sn pdu.Serial) int { return o.sn.Sub(sn) })
 	if taken && !s.held[i].tmf {
+		s.held[i].free()
 		s.held[i].cn, s.held[i].pdus = nil, nil
 		return true
 	}
@@ -228,6 +246,7 @@ func (cn *connection) deliverHeld(*engine.Conn) {
 		for _, p := range e.pdus[1:] {
 			cn.onDataOut(message{Header: p.header}, p.data, p.good)
 		}
+		e.free()
 	}
 }
 

@@ -287,7 +287,12 @@ func (s *session) end(why string, f func()) {
 func (s *session) detach(cn *connection) {
 	s.mu.Lock()
 	s.conns = slices.DeleteFunc(s.conns, func(c *connection) bool { return c == cn })
-	s.held = slices.DeleteFunc(s.held, func(h *held) bool { return h.cn == cn })
+	s.held = slices.DeleteFunc(s.held, func(h *held) bool {
+		if h.cn == cn {
+			h.free()
+		}
+		return h.cn == cn
+	})
 	var others []*connection
 	switch {
 	case len(s.conns) == 0 && !cn.replaced, !cn.loggedOut && !cn.replaced:
