@@ -73,7 +73,14 @@ func (r *reader) syntax(err error) {
 		return
 	}
 	p := bad.GetToken().Position
-	r.add(position{p.Line, p.Column}, "%s", quoted.ReplaceAllString(bad.GetMessage(), ""))
+	said := quoted.ReplaceAllString(bad.GetMessage(), "")
+	switch {
+	case strings.HasPrefix(strings.TrimSpace(said), "found character") && strings.Contains(bad.GetToken().Value, "\t"):
+		said = "a tab, by which YAML can't be indented"
+	case said == "":
+		said = "this is no YAML"
+	}
+	r.add(position{p.Line, p.Column}, "%s", said)
 }
 
 // Visit collects anchors, for [ast.Walk].
