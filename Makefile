@@ -50,7 +50,7 @@ bench: ## Go benchmarks, COUNT=6 times, into out/ for benchstat
 
 .PHONY: ci
 ci: ## what .ci/run and the workflow run: all of these in turn, with the time of each
-	@for stage in tools lint lint-rules cross test fuzz-smoke check-grpc check-bench; do \
+	@for stage in tools lint lint-rules cross test fuzz-smoke check-iscsi check-grpc check-bench; do \
 		printf '\n== %s\n' "$$stage"; start=$$SECONDS; \
 		$(MAKE) "$$stage" || { echo "== $$stage failed after $$((SECONDS - start)) s"; exit 1; }; \
 		took+="$$(printf '%6d s  %s' $$((SECONDS - start)) "$$stage")"$$'\n'; \
@@ -90,6 +90,10 @@ fuzz-smoke: ## every fuzz target for a thousand inputs
 .PHONY: check-bench
 check-bench: ## test the benchmark module: each command in its short form, and the structural figures
 	cd bench && go vet ./... && go test -count=1 ./...
+
+.PHONY: check-iscsi
+check-iscsi: ## libiscsi's test suite and qemu against examples/iscsi-stub: every result is the expected one
+	@go run ./examples/iscsi-stub/suite
 
 .PHONY: check-grpc
 check-grpc: bin/noskip ## test the gRPC example, a module of its own

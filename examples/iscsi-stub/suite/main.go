@@ -31,17 +31,25 @@ const (
 
 // options is the command line.
 type options struct {
-	update, race bool
-	only, out    string
+	update, race, page bool
+	only, out          string
 }
 
 func main() {
 	var o options
 	flag.BoolVar(&o.update, "update", false, "write what comes out to "+expectedFile+" and "+pageFile)
 	flag.BoolVar(&o.race, "race", true, "build the target with the race detector")
+	flag.BoolVar(&o.page, "page", false, "write "+pageFile+" anew, and end")
 	flag.StringVar(&o.only, "only", "", "run this `profile` alone, and compare nothing")
 	flag.StringVar(&o.out, "out", "out/iscsi", "`directory` for logs")
 	flag.Parse()
+	if o.page {
+		if err := writePage(); err != nil {
+			fmt.Fprintln(os.Stderr, "suite:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	done, code, err := nstest.Reexec()
 	if done {
 		os.Exit(code)
@@ -100,6 +108,15 @@ func run(ctx context.Context, o options) (err error) {
 	return nil
 }
 
+// writePage makes the page of the expected results.
+func writePage() error {
+	expected, err := readResults(expectedFile)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(pageFile, []byte(page(expected)), 0o644)
+}
+
 // makeDir prefers memory: what a disk takes its time for, other tests are about.
 func makeDir() (string, error) {
 	const pattern = "iscsi-suite-"
@@ -119,7 +136,7 @@ func judge(o options, expected, got []result) ([]string, error) {
 		return nil, nil
 	case o.update:
 		got = explained(expected, got)
-		return nil, errors.Join(writeResults(expectedFile, got), os.WriteFile(pageFile, []byte(page(got)), 0o644))
+		return nil, errors.Join(writeResults(expectedFile, got), writePage())
 	}
 	wrong := differences(expected, got)
 	if text, err := os.ReadFile(pageFile); err != nil || string(text) != page(expected) {

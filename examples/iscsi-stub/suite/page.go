@@ -9,7 +9,7 @@ import (
 // page is docs/iscsi-conformance.md, made of the expected results.
 func page(all []result) string {
 	var b strings.Builder
-	b.WriteString(`<!-- made by "go run ./examples/iscsi-stub/suite -update"; do not edit -->
+	b.WriteString(`<!-- made of expected.tsv by "go run ./examples/iscsi-stub/suite -page"; do not edit -->
 # iscsi-stub: conformance
 
 What Debian's iscsi-test-cu (libiscsi 1.19) makes of examples/iscsi-stub. ` + "`make check-iscsi`" + ` runs it, in CI too, and fails if
