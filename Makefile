@@ -110,8 +110,8 @@ bench-all: ## every measurement and the page docs/results: an hour or so on a qu
 	cd bench && go run . switch && go run . approaches && go run . peers && go run . parallel && go run . toolkit && go run . packets && go run . regress && go run . report
 
 .PHONY: bench-peers
-bench-peers: ## install the Debian packages that the benchmarks use: haproxy, strace
-	apt-get install -y --no-install-recommends haproxy strace
+bench-peers: ## install the Debian packages that the benchmarks use: haproxy, strace, tgt, libiscsi-bin, qemu-utils, qemu-block-extra
+	apt-get install -y --no-install-recommends haproxy strace tgt libiscsi-bin qemu-utils qemu-block-extra
 
 .PHONY: bench-idle-vm
 bench-idle-vm: ## idle connections beyond this machine's limit of descriptors, in an emulated machine

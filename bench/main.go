@@ -18,6 +18,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/nsreactor/nsreactor/bench/internal/approaches"
+	"github.com/nsreactor/nsreactor/bench/internal/iscsi"
 	"github.com/nsreactor/nsreactor/bench/internal/packets"
 	"github.com/nsreactor/nsreactor/bench/internal/parallel"
 	"github.com/nsreactor/nsreactor/bench/internal/peers"
@@ -36,6 +37,7 @@ type commands struct {
 	Parallel   parallel.Command   `cmd:"" help:"One hot namespace on a device with several queues: loops against a thread a namespace."`
 	Toolkit    toolkit.Command    `cmd:"" help:"What a protocol author builds with, against what else there is: net/http through Engine.Listener, TLS on a loop."`
 	Packets    packets.Command    `cmd:"" help:"UDP: packets a CPU second, against loops around package net."`
+	Iscsi      iscsi.Command      `cmd:"" help:"examples/iscsi-stub against tgtd: I/Os a second, CPU and system calls an I/O."`
 	Regress    regress.Command    `cmd:"" help:"Ratios against a kept baseline; exits 1 on a regression."`
 	Report     report.Command     `cmd:"" help:"Makes the page docs/results of the newest results."`
 }
