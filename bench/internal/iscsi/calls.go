@@ -75,15 +75,15 @@ func (b *bench) trace(ctx context.Context, p pair) (c Calls, err error) {
 // attached waits until strace has all threads, and lets it go on talking.
 func attached(said io.Reader) error {
 	lines := bufio.NewScanner(said)
-	all := ""
+	var all strings.Builder
 	for lines.Scan() {
-		all += lines.Text() + "\n"
+		fmt.Fprintln(&all, lines.Text())
 		if strings.Contains(lines.Text(), "attached") {
 			go func() { _, _ = io.Copy(io.Discard, said) }()
 			return nil
 		}
 	}
-	return fmt.Errorf("strace: %s", strings.TrimSpace(all))
+	return fmt.Errorf("strace: %s", strings.TrimSpace(all.String()))
 }
 
 // parseCalls reads the table of strace -c -U calls,name.
