@@ -7,6 +7,7 @@ import (
 	"io"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/nsreactor/nsreactor/engine"
 	"github.com/nsreactor/nsreactor/metrics"
@@ -19,6 +20,7 @@ type config struct {
 	port, loops             int
 	home, lenient           bool
 	check, demo             bool
+	ping                    time.Duration
 
 	ready func() // called when all that is there is served; may be nil
 }
@@ -38,6 +40,7 @@ func (c *config) flags() *flag.FlagSet {
 	flags.IntVar(&c.loops, "loops", 0, "`number` of event loops; 0 is one for each CPU")
 	flags.StringVar(&c.admin, "admin", "", "`address` of the endpoint for Prometheus and /sessions, such as 127.0.0.1:9100 or unix:/run/iscsi-stub.sock; '' is none")
 	flags.BoolVar(&c.lenient, "lenient-sendtargets", false, "answer SendTargets=All in normal sessions, which RFC 7143 forbids and some initiators want")
+	flags.DurationVar(&c.ping, "ping", 15*time.Second, "how long an initiator may be silent before it is asked whether it is there")
 	flags.BoolVar(&c.demo, "demo", false, "make two tenants with one address, and show that each sees only its own")
 	return flags
 }
@@ -80,6 +83,8 @@ func (c *config) wrong(flags *flag.FlagSet) error {
 		return errors.New("-config is missing")
 	case c.port < 1 || c.port > 65535:
 		return fmt.Errorf("-port %d is not within 1 to 65535", c.port)
+	case c.ping <= 0:
+		return fmt.Errorf("-ping %v is not more than 0", c.ping)
 	case c.loops < 0:
 		return fmt.Errorf("-loops %d is less than 0", c.loops)
 	case badGlob != nil:

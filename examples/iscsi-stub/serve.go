@@ -48,7 +48,8 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, reload <-chan os.S
 	defer func() { err = errors.Join(err, tenants.Close()) }()
 	server, err := session.New(session.Config{
 		Directory: tenants, Observer: observer, Logger: log,
-		Login: login.Config{LenientSendTargets: cfg.lenient},
+		PingAfter: cfg.ping,
+		Login:     login.Config{LenientSendTargets: cfg.lenient},
 	})
 	if err != nil {
 		return err

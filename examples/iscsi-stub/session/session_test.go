@@ -93,11 +93,14 @@ func TestTaskManagementRefused(t *testing.T) {
 	c.alive()
 }
 
-// A cold reset ends everybody's sessions at the target.
+// A cold reset ends everybody's sessions at the target, that of who asked with an answer.
 func TestColdReset(t *testing.T) {
 	f := newFixture(t, options{})
 	a, b := f.client(t), f.client(t, "MaxConnections=1")
 	a.send(pdu.TaskRequest{Immediate: true, Function: pdu.TargetColdReset, ITT: 3, CmdSN: a.sn})
+	if p := a.receive(pdu.OpTaskResponse); p.TaskResult() != pdu.FunctionComplete {
+		t.Error(p.TaskResult())
+	}
 	a.closed()
 	b.closed()
 	f.watch.await(t, "end", func() bool { return f.watch.closed["target cold reset"] == 2 })

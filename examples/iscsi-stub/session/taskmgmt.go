@@ -23,7 +23,7 @@ func (cn *connection) onTaskRequest(h pdu.Header) {
 	case pdu.TargetWarmReset:
 		nexus.ResetTarget(done)
 	case pdu.TargetColdReset:
-		nexus.ResetTarget(cn.server.closerOf(cn.session)) // which is the answer
+		nexus.ResetTarget(func() { cn.c.Call(func(*engine.Conn) { cn.coldReset(itt) }) })
 	case pdu.TaskReassign:
 		cn.answerTask(itt, pdu.ReassignmentNotSupported) // it takes error recovery level 2
 	case pdu.ClearACA:
@@ -65,14 +65,23 @@ func (cn *connection) answerTask(itt pdu.Tag, r pdu.TaskResult) {
 	}
 }
 
-// closerOf returns a function that ends all sessions of a session's target, as a cold reset
-// does.
-func (s *Server) closerOf(of *session) func() {
-	return func() {
-		for _, one := range s.sessions() {
-			if one.tenancy == of.tenancy && one.info.Target == of.info.Target {
-				one.end("target cold reset", nil)
-			}
+// coldReset answers, and then ends all sessions of the target, this one in order so that the
+// answer gets out.
+func (cn *connection) coldReset(itt pdu.Tag) {
+	cn.answerTask(itt, pdu.FunctionComplete)
+	s := cn.session
+	for _, one := range cn.server.sessions() {
+		if one != s && one.tenancy == s.tenancy && one.info.Target == s.info.Target {
+			one.end(byColdReset, nil)
 		}
 	}
+	s.mu.Lock()
+	if !s.ended {
+		s.ended, s.why = true, byColdReset
+	}
+	s.mu.Unlock()
+	cn.c.Close() // the last connection takes the others with it
 }
+
+// byColdReset is why sessions ended.
+const byColdReset = "target cold reset"

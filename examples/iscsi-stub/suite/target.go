@@ -66,7 +66,7 @@ func (s *site) serve(binary string) error {
 	if err := os.WriteFile(file, tenants, 0o600); err != nil {
 		return err
 	}
-	s.target = exec.Command(binary, "-config", file, "-netns-dir", s.lab.Dir())
+	s.target = exec.Command(binary, "-config", file, "-netns-dir", s.lab.Dir(), "-ping", "90s") // the suite sleeps for a minute
 	s.target.Env = append(os.Environ(), "GORACE=halt_on_error=1")
 	output, err := s.target.StderrPipe()
 	if err != nil {
