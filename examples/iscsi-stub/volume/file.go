@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 )
 
 // filed is a volume in a file.
@@ -19,6 +20,8 @@ type filed struct {
 	thin    bool
 	block   int64
 	size    int64
+	opened  time.Time
+	looked  atomic.Int64 // when intact was asked last, since opened
 
 	// torn is what an Update left half-written on a disk that failed. It is not shown
 	// to anybody; opening the volume again completes it.
@@ -58,7 +61,7 @@ func openMedium(cfg Config, size int64) (medium, error) {
 
 // newFiled makes a medium of a disk and its journal.
 func newFiled(d disk, files journalStore, cfg Config, size int64) (*filed, error) {
-	f := &filed{data: d, thin: cfg.Profile.Thin, block: int64(cfg.BlockSize), size: size}
+	f := &filed{data: d, opened: time.Now(), thin: cfg.Profile.Thin, block: int64(cfg.BlockSize), size: size}
 	f.syncer.disk = d
 	f.journal = journal{store: files, id: cfg.ID, room: journalSize, data: &f.syncer}
 	if err := f.journal.open(size); err != nil {
@@ -81,27 +84,46 @@ func (f *filed) readAt(p []byte, off int64, w Wait) error {
 	return f.data.readAt(p, off)
 }
 
-// mayChange is asked before every change of n bytes at off.
-func (f *filed) mayChange(off, n int64, w Wait) error {
+// mayChange is asked before every change of what s is. stable says that it will be
+// acknowledged as stable.
+func (f *filed) mayChange(s span, stable bool, w Wait) error {
 	if w == DontWait && !f.inline {
 		return ErrWait
 	}
 	if err := f.syncer.failure(); err != nil {
 		return err
 	}
-	if err := f.intact(); err != nil {
-		return err
+	if stable || s.end >= f.size || f.sinceOpened() >= time.Duration(f.looked.Load())+lookAfter {
+		if err := f.intact(); err != nil {
+			return err
+		}
 	}
-	return f.journal.giveWay(span{off, off + n}, w)
+	return f.journal.giveWay(s, w)
 }
 
+// lookAfter is how long writes may go on without a look at the file.
+const lookAfter = 10 * time.Millisecond
+
 // intact finds out whether the file has been cut short or deleted. It asks before
-// each write, since the write would make a file that was cut long again, with zeros
-// where data was.
-func (f *filed) intact() error { return f.syncer.fail(f.data.check(f.size)) }
+// anything is acknowledged as stable; asking before each write would double the system
+// calls of one. What makes that enough:
+//
+//   - A file without a name never gets one again.
+//   - A file that was cut short, and then written to beyond its end, is longer again, with
+//     zeros where data was. But only a write of the volume's last byte makes it as long as
+//     it ought to be: before that one it asks, too. All others leave it short, for the
+//     next one that asks to find.
+//   - Till then those zeros can be read. So that this is a matter of moments also with a
+//     client that never syncs, it asks when lookAfter has passed.
+func (f *filed) intact() error {
+	f.looked.Store(int64(f.sinceOpened()))
+	return f.syncer.fail(f.data.check(f.size))
+}
+
+func (f *filed) sinceOpened() time.Duration { return time.Since(f.opened) }
 
 func (f *filed) writeAt(p []byte, off int64, durable bool, w Wait) error {
-	if err := f.mayChange(off, int64(len(p)), w); err != nil {
+	if err := f.mayChange(span{off, off + int64(len(p))}, durable, w); err != nil {
 		return err
 	}
 	if durable {
@@ -114,7 +136,7 @@ func (f *filed) zero(off, n int64, w Wait) error {
 	if n == 0 {
 		return nil // fallocate(2) refuses an empty range
 	}
-	if err := f.mayChange(off, n, w); err != nil {
+	if err := f.mayChange(span{off, off + n}, false, w); err != nil {
 		return err
 	}
 	zero := f.data.zero

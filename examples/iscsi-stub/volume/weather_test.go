@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -70,15 +71,11 @@ func TestFullDisk(t *testing.T) {
 }
 
 // TestTruncated: a file that is cut short under an open volume is found by the first read
-// beyond its end, and by the first write: that would have made it long again.
+// beyond its end, and by the first write of its last byte: that would have made it long
+// again.
 func TestTruncated(t *testing.T) {
-	cfg := fileIn(t, t.TempDir(), nil)
-	v := mustOpen(t, cfg)
+	v, cfg := truncated(t)
 	p := bytes.Repeat([]byte{7}, 512)
-	wantError(t, "WriteAt", v.WriteAt(p, 0, false, MayWait), nil)
-	if err := os.Truncate(cfg.Path, 8192); err != nil {
-		t.Fatal(err)
-	}
 	wantError(t, "a read beyond", v.ReadAt(p, 16384, MayWait), ErrTruncated)
 	wantError(t, "a read of what is left", v.ReadAt(p, 0, MayWait), nil)
 	wantError(t, "WriteAt", v.WriteAt(p, modelSize-512, false, MayWait), ErrTruncated)
@@ -94,6 +91,47 @@ func TestTruncated(t *testing.T) {
 	wantError(t, "Open", err, ErrTruncated)
 }
 
+// TestTruncatedIsFoundInTime: writes that make the file longer again, but not whole, don't
+// hide that it was cut from anything that makes data stable, nor for long from each other.
+func TestTruncatedIsFoundInTime(t *testing.T) {
+	p := bytes.Repeat([]byte{7}, 512)
+	for what, f := range map[string]func(*Volume) error{
+		"Sync":              func(v *Volume) error { return v.Sync(MayWait) },
+		"a durable write":   func(v *Volume) error { return v.WriteAt(p, 0, true, MayWait) },
+		"a durable Fill":    func(v *Volume) error { return v.Fill(p, 0, 4096, true, MayWait) },
+		"an Update":         func(v *Volume) error { return v.Update(0, 512, false, MayWait, func([]byte) error { return nil }) },
+		"the last block":    func(v *Volume) error { return v.WriteAt(p, modelSize-512, false, MayWait) },
+		"a Fill to the end": func(v *Volume) error { return v.Fill(p, 0, modelSize, false, MayWait) },
+		"Grow":              func(v *Volume) error { return v.Grow(1000) },
+		"one write of many": func(v *Volume) (err error) {
+			for start := time.Now(); err == nil && time.Since(start) < 30*time.Second; {
+				err = v.WriteAt(p, 0, false, MayWait)
+			}
+			return err
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			v, _ := truncated(t)
+			if err := v.WriteAt(p, modelSize-1024, false, MayWait); !errors.Is(err, ErrTruncated) {
+				wantError(t, "a write beyond", err, nil) // it looked, or it did not
+			}
+			wantError(t, what, f(v), ErrTruncated)
+			wantError(t, "Close", v.Close(), ErrTruncated)
+		})
+	}
+}
+
+// truncated is a volume that was written to, and then its file cut short.
+func truncated(t *testing.T) (v *Volume, cfg Config) {
+	cfg = fileIn(t, t.TempDir(), nil)
+	v = mustOpen(t, cfg)
+	wantError(t, "WriteAt", v.WriteAt(bytes.Repeat([]byte{7}, 512), 0, false, MayWait), nil)
+	if err := os.Truncate(cfg.Path, 8192); err != nil {
+		t.Fatal(err)
+	}
+	return v, cfg
+}
+
 // TestDeleted: what is written to a file without a name would be gone with the process.
 func TestDeleted(t *testing.T) {
 	cfg := fileIn(t, t.TempDir(), nil)
@@ -102,6 +140,7 @@ func TestDeleted(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := make([]byte, 512)
+	wantError(t, "WriteAt, durable", v.WriteAt(p, 0, true, MayWait), ErrDeleted)
 	wantError(t, "WriteAt", v.WriteAt(p, 0, false, MayWait), ErrDeleted)
 	wantError(t, "Sync", v.Sync(MayWait), ErrDeleted)
 	wantError(t, "ReadAt", v.ReadAt(p, 0, MayWait), nil)
