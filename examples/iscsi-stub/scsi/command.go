@@ -98,12 +98,18 @@ func (c *Command) ReadIn(p []byte, pos int, w Wait) bool {
 	return c.readMedium(p, pos, w)
 }
 
-// End says that the transport is done with the command. Afterwards it may be used again.
-func (c *Command) End() {
+// Settle tells the quality of service that the command has been answered. End does it, too; it
+// is for a transport that keeps a command after that, to read its data-in again.
+func (c *Command) Settle() {
 	if c.shaped {
 		c.unit.shaper.Done(&c.io, time.Now())
 		c.shaped = false
 	}
+}
+
+// End says that the transport is done with the command. Afterwards it may be used again.
+func (c *Command) End() {
+	c.Settle()
 	c.nexus, c.path, c.unit, c.row = nil, nil, nil, nil
 	c.CDB, c.Out, c.Expected, c.Sense, c.scratch = nil, nil, 0, nil, nil
 	if cap(c.in) > 4096 {

@@ -9,12 +9,13 @@ import (
 // is left waits in line, the first come first, so that a large command is not passed by
 // small ones for ever. Any goroutine may call its methods.
 type budget struct {
-	mu    sync.Mutex
-	total int
-	used  int
-	first *grant
-	last  *grant
-	tight atomic.Bool // little is left: no more commands should be let come
+	mu     sync.Mutex
+	total  int
+	used   int
+	grants int // what was taken, not forced, and is still lent
+	first  *grant
+	last   *grant
+	tight  atomic.Bool // little is left: no more commands should be let come
 }
 
 // grant is a place in a budget's line. It belongs to the budget from take until ready is called or
@@ -27,12 +28,13 @@ type grant struct {
 }
 
 // take asks for g.n bytes: true if they are there now. Otherwise g.ready is called when
-// they are. More than the whole budget is had by who has it alone.
+// they are. More than there is left is had by who is alone in having taken some: others have
+// memory by force only, may be in line with that, and so never give it back.
 func (b *budget) take(g *grant) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.first == nil && b.fits(g.n) {
-		b.used += g.n
+		b.lend(g.n)
 		b.judge()
 		return true
 	}
@@ -46,7 +48,12 @@ func (b *budget) take(g *grant) bool {
 	return false
 }
 
-func (b *budget) fits(n int) bool { return b.used+n <= b.total || b.used == 0 }
+func (b *budget) fits(n int) bool { return b.used+n <= b.total || b.grants == 0 }
+
+func (b *budget) lend(n int) {
+	b.used += n
+	b.grants++
+}
 
 // overdraft is by how much what comes without having been asked for may exceed the budget: as much
 // again.
@@ -73,10 +80,12 @@ func (b *budget) force(n int) {
 	b.judge()
 }
 
-// give returns n bytes, and serves the line.
-func (b *budget) give(n int) {
+// give returns n bytes, however they were had, of which take has lent some grants times, and
+// serves the line.
+func (b *budget) give(n, grants int) {
 	b.mu.Lock()
 	b.used -= n
+	b.grants -= grants
 	granted := b.serve()
 	b.mu.Unlock()
 	call(granted)
@@ -119,7 +128,7 @@ func (b *budget) serve() *grant {
 	tail := &granted
 	for b.first != nil && b.fits(b.first.n) {
 		g := b.first
-		b.used += g.n
+		b.lend(g.n)
 		b.remove(g)
 		*tail = g
 		tail = &g.next

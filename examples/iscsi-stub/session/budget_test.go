@@ -39,7 +39,7 @@ func TestBudget(t *testing.T) {
 					i := r.IntN(len(lent))
 					n := lent[i]
 					lent = slices.Delete(lent, i, i+1)
-					b.give(n)
+					b.give(n, 1)
 				}
 			case 2:
 				if len(line) > 0 {

@@ -29,10 +29,8 @@ func (cn *connection) begin(t *task, data []byte, final, enabled bool) {
 // startEnabled starts tasks that had to wait for others. It is called as by
 // engine.Conn.Call.
 func (cn *connection) startEnabled(*engine.Conn) {
-	for _, t := range cn.session.tasksOf(cn, func(t *task) bool { return t.enabled && !t.aborted }) {
-		if !t.begun {
-			cn.start(t, nil)
-		}
+	for _, t := range cn.session.tasksOf(cn, func(t *task) bool { return t.enabled && !t.begun && !t.aborted }) {
+		cn.start(t, nil)
 	}
 }
 
@@ -110,18 +108,16 @@ func (cn *connection) hold(t *task, data []byte) bool {
 	return true
 }
 
-// execute runs the command: here, if it need not wait for anything.
+// execute runs the command when its quality of service lets it, which is asked until it does:
+// here, if it need not wait for anything.
 func (cn *connection) execute(t *task) {
-	if !t.admitted {
-		if d := t.cmd.Admit(time.Now()); d > 0 {
-			t.keepOut()
-			t.timer = cn.c.AfterFunc(d, func(*engine.Conn) {
-				t.timer = nil
-				cn.execute(t)
-			})
-			return
-		}
-		t.admitted = true
+	if d := t.cmd.Admit(time.Now()); d > 0 {
+		t.keepOut()
+		t.timer = cn.c.AfterFunc(d, func(*engine.Conn) {
+			t.timer = nil
+			cn.execute(t)
+		})
+		return
 	}
 	if t.cmd.Run(scsi.DontWait) {
 		cn.respond(t)
@@ -230,7 +226,7 @@ func (cn *connection) drop(t *task) {
 	if w := t.waiting; w != nil {
 		t.waiting, w.t = nil, nil
 		if !cn.tenancy.memory.withdraw(&w.grant) {
-			cn.tenancy.memory.give(w.n) // it has been granted meanwhile
+			cn.tenancy.memory.give(w.n, 1) // it has been granted meanwhile
 		}
 	}
 	if t.sending {
@@ -242,17 +238,17 @@ func (cn *connection) drop(t *task) {
 	}
 }
 
-// sweep ends the connection's tasks that were aborted, but for those that a worker has. It is
-// called as by engine.Conn.Call.
+// sweep ends the connection's tasks that were aborted, but for those that a worker has, which
+// are dropped by it. It is called as by engine.Conn.Call.
 func (cn *connection) sweep(*engine.Conn) {
-	for _, t := range cn.session.tasksOf(cn, func(t *task) bool { return t.aborted }) {
-		if t.working {
-			continue
-		}
+	for _, t := range cn.session.tasksOf(cn, func(t *task) bool { return t.aborted && ours(t) }) {
 		cn.drop(t)
 		cn.finish(t, true)
 	}
 }
+
+// ours says that no worker has a task.
+func ours(t *task) bool { return !t.working }
 
 // tags is a few initiator task tags, the latest ones.
 type tags struct {

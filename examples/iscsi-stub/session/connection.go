@@ -41,6 +41,7 @@ type connection struct {
 	recovery  *recovery
 	dataTimer *engine.Timer // runs while data-out is awaited
 	watching  bool
+	managing  int // task management functions that are not answered yet
 
 	received uint64 // PDUs
 	seen     uint64 // received, when the timer fired last

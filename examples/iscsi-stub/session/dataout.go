@@ -189,7 +189,7 @@ func (d *dataOut) idle() bool { return len(d.open) == 0 }
 
 // complete says that all that the command takes has come.
 func (d *dataOut) complete() bool {
-	return d.idle() && d.fault == 0 && d.asked >= d.wanted && len(d.lost) == 0
+	return d.idle() && d.fault == 0 && d.asked >= d.wanted && !slices.ContainsFunc(d.lost, func(s span) bool { return s.from < d.wanted })
 }
 
 // solicit is the next R2T, if one is to be sent now. Its tag is one more than that of the

@@ -134,7 +134,12 @@ func (cn *connection) admit(c *engine.Conn) {
 		cn.enter(old, &r)
 	default: // the connection of this CID ends first
 		tn.mu.Unlock()
-		old.replace(r.CID, again)
+		old.replace(r.CID, func() {
+			c.Call(func(c *engine.Conn) {
+				cn.admit(c)
+				old.endIfEmpty() // this connection has gone meanwhile, or was refused
+			})
+		})
 	}
 }
 
@@ -195,6 +200,16 @@ func (s *session) replace(cid uint16, f func()) {
 	old.after = append(old.after, f)
 	s.mu.Unlock()
 	old.c.CloseNow()
+}
+
+// endIfEmpty ends a session that is left without a connection.
+func (s *session) endIfEmpty() {
+	s.mu.Lock()
+	empty := len(s.conns) == 0
+	s.mu.Unlock()
+	if empty {
+		s.end("connection lost", nil)
+	}
 }
 
 // refuse ends the login phase with what stands against it.

@@ -102,6 +102,7 @@ func (cn *connection) solicit(t *task) {
 			return
 		}
 		t.charged += missing
+		t.grants++
 	}
 	t.room(t.out.wanted, t.out.asked)
 	for {
@@ -121,6 +122,7 @@ func (w *waiting) granted(*engine.Conn) {
 	}
 	t.waiting = nil
 	t.charged += w.n
+	t.grants++
 	t.cn.solicit(t)
 }
 
@@ -154,7 +156,7 @@ func (cn *connection) watch() {
 // way to ask again (RFC 7143, section 7.5).
 func (cn *connection) checkData(*engine.Conn) {
 	cn.watching = false
-	open := cn.session.tasksOf(cn, func(t *task) bool { return !t.working })
+	open := cn.session.tasksOf(cn, ours)
 	again := false
 	for _, t := range open {
 		switch {

@@ -40,8 +40,9 @@ func (r *recovery) retain(t *task) bool {
 	if r == nil {
 		return false
 	}
-	t.freeBlock()
+	t.freeBlock() // data-in is read anew; others wait for the memory
 	t.staged = span{}
+	t.cmd.Settle()
 	r.tasks = append(r.tasks, t)
 	return true
 }
@@ -147,21 +148,19 @@ func (cn *connection) resend(t *task, from, n uint32) bool {
 		end = min(end, from+n)
 	}
 	burst := int(cn.params.MaxBurstLength)
-	left := burst
-	for pos, sn := 0, uint32(0); sn < end; sn++ {
-		length := min(t.total-pos, left, cn.server.cfg.DataIn, int(cn.params.MaxSendDataSegmentLength))
-		left -= length
+	most := min(burst, cn.server.cfg.DataIn, int(cn.params.MaxSendDataSegmentLength))
+	each := uint32((burst + most - 1) / most) // PDUs a sequence
+	for sn := from; sn < end; sn++ {
+		within := int(sn%each) * most
+		pos := int(sn/each)*burst + within
+		length := min(t.total-pos, burst-within, most)
 		in := pdu.DataIn{
-			Numbers: cn.numbers(), Final: pos+length == t.total || left == 0,
+			Numbers: cn.numbers(), Final: pos+length == t.total || within+length == burst,
 			LUN: t.cmd.LUN, ITT: t.itt, TTT: pdu.NoTag, DataSN: sn, Offset: uint32(pos),
 		}
-		if left == 0 {
-			left = burst
-		}
-		if sn >= from && !cn.resendPiece(t, in, length) {
+		if length <= 0 || !cn.resendPiece(t, in, length) {
 			return false
 		}
-		pos += length
 	}
 	return true
 }

@@ -39,17 +39,24 @@ func (cn *connection) onRequest(h pdu.Header, data []byte) {
 	switch {
 	case !h.Immediate():
 		at = s.window.place(h.CmdSN())
-	case h.Opcode() == pdu.OpTaskRequest && s.window.next.Before(h.CmdSN()):
-		at = early // it is about requests that have not all come yet
+		if _, taken := s.findHeld(h.CmdSN()); taken {
+			at = outside // it has come before, or its task was aborted
+		}
+	case h.Opcode() == pdu.OpTaskRequest:
+		at = s.window.placeImmediate(h.CmdSN()) // it may be about requests that have not all come yet
 	}
 	switch at {
 	case outside:
 		s.mu.Unlock()
 		cn.violated(OutsideWindow, h.Opcode().String())
 	case early:
-		fits := s.hold(cn, h, data)
+		full := h.Immediate() && len(s.held) >= 2*s.server.cfg.Window
+		fits := full || s.hold(cn, h, data)
 		s.mu.Unlock()
-		if !fits {
+		switch {
+		case full:
+			cn.reject(h, pdu.RejectImmediate, TooMany, "too many immediate requests")
+		case !fits:
 			cn.fail(ProtocolError, errTooMuchAhead)
 		}
 	default:
@@ -161,16 +168,24 @@ func (cn *connection) deliverCommand(h pdu.Header, data []byte) {
 // for it.
 func (s *session) hold(cn *connection, h pdu.Header, data []byte) bool {
 	sn, tmf := h.CmdSN(), h.Immediate()
-	i, taken := slices.BinarySearchFunc(s.held, sn, func(o *held, sn pdu.Serial) int { return o.sn.Sub(sn) })
-	if tmf && len(s.held) >= 2*s.server.cfg.Window || taken && !tmf && !s.held[i].tmf {
-		return true // too many; or it came before
-	}
+	i, _ := s.findHeld(sn)
 	e := &held{sn: sn, cn: cn, tmf: tmf}
 	if !e.add(h, data, true) {
 		return false
 	}
 	s.held = slices.Insert(s.held, i, e)
 	return true
+}
+
+// findHeld finds the request of a number that is held, or where it belongs: behind immediate ones
+// with that number, which is that of the next request; mu is held.
+func (s *session) findHeld(sn pdu.Serial) (i int, taken bool) {
+	i, taken = slices.BinarySearchFunc(s.held, sn, func(o *held, sn pdu.Serial) int { return o.sn.Sub(sn) })
+	for taken && s.held[i].tmf {
+		i++
+		taken = i < len(s.held) && s.held[i].sn == sn
+	}
+	return i, taken
 }
 
 // add keeps a PDU, if there is memory for it.
@@ -187,7 +202,7 @@ func (e *held) add(h pdu.Header, data []byte, good bool) bool {
 // free gives the memory of what was held back.
 func (e *held) free() {
 	if e.size > 0 {
-		e.cn.tenancy.memory.give(e.size)
+		e.cn.tenancy.memory.give(e.size, 0)
 		e.size = 0
 	}
 }
@@ -214,8 +229,8 @@ func (s *session) plug(sn pdu.Serial) bool {
 	if s.window.place(sn) == outside {
 		return false
 	}
-	i, taken := slices.BinarySearchFunc(s.held, sn, func(o *held, sn pdu.Serial) int { return o.sn.Sub(sn) })
-	if taken && !s.held[i].tmf {
+	i, taken := s.findHeld(sn)
+	if taken {
 		s.held[i].free()
 		s.held[i].cn, s.held[i].pdus = nil, nil
 		return true

@@ -29,6 +29,7 @@ type fixture struct {
 	address string
 	unit    *scsi.Unit
 	watch   *watcher
+	limits  Limits
 }
 
 // options changes what a fixture is made of.
@@ -119,7 +120,7 @@ func newFixture(t testing.TB, o options) *fixture {
 	if err := d.Add(0, u); err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{t: t, unit: u, watch: newWatcher()}
+	f := &fixture{t: t, unit: u, watch: newWatcher(), limits: o.limits}
 	cfg := Config{
 		Directory: everyones{&Tenant{Name: "a", Limits: o.limits, Targets: []*Target{{Name: targetName, Device: d, Portals: []Portal{{Group: 1}}}}}},
 		Observer:  f.watch, Logger: slog.New(slog.DiscardHandler),

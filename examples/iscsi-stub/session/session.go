@@ -18,7 +18,8 @@ type session struct {
 	tenancy *tenancy
 	info    Info
 	params  login.Params
-	nexus   *scsi.Nexus // nil in a discovery session
+	device  *scsi.Device // nil in a discovery session
+	nexus   *scsi.Nexus  // the same
 
 	mu     sync.Mutex
 	window window
@@ -63,7 +64,8 @@ func newSession(cn *connection, r *login.Result, target *Target, tsih uint16) *s
 		conns:  []*connection{cn},
 	}
 	if target != nil {
-		s.nexus = target.Device.Connect(scsi.NexusConfig{
+		s.device = target.Device // it may ask for an abort before Connect returns
+		s.nexus = s.device.Connect(scsi.NexusConfig{
 			InitiatorPort: fmt.Sprintf("%s,i,0x%x", r.Initiator, r.ISID),
 			TargetPort:    r.Target.PortalGroup,
 			Aborter:       s,
@@ -119,7 +121,7 @@ type abortion struct {
 // AbortTasks aborts the session's tasks at a logical unit, as scsi.Aborter has it. They get
 // no response.
 func (s *session) AbortTasks(u *scsi.Unit, done func()) {
-	units := s.nexus.Device().Units()
+	units := s.device.Units()
 	s.abort(func(t *task) bool {
 		lun, ok := lunNumber(t.cmd.LUN)
 		return ok && units[lun] == u
@@ -160,13 +162,14 @@ func (s *session) isAborted(t *task) bool {
 	return t.aborted
 }
 
-// tasksOf are the tasks of a connection that match; nil is all.
+// tasksOf are the tasks of a connection that match. A task that a worker has may be gone as
+// soon as tasksOf returns.
 func (s *session) tasksOf(cn *connection, match func(*task) bool) []*task {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var found []*task
 	for t := s.tasks.first; t != nil; t = t.younger {
-		if t.cn == cn && (match == nil || match(t)) {
+		if t.cn == cn && match(t) {
 			found = append(found, t)
 		}
 	}
@@ -310,16 +313,12 @@ func (s *session) detach(cn *connection) {
 	for _, other := range others {
 		other.c.CloseNow()
 	}
-	for _, t := range s.tasksOf(cn, nil) {
-		s.nexus.Interrupt(&t.cmd)
-		if !t.working { // otherwise the worker drops it
-			cn.drop(t)
-			cn.finish(t, true)
+	s.abort(func(t *task) bool { return t.cn == cn }, func() {
+		for _, f := range after {
+			f()
 		}
-	}
-	for _, f := range after {
-		f()
-	}
+	})
+	cn.sweep(cn.c)
 	s.mu.Lock()
 	over := s.over()
 	s.mu.Unlock()

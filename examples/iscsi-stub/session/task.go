@@ -25,18 +25,18 @@ type task struct {
 	expectOut int // and to send
 	both      bool
 
-	next     scsi.Next // what Start said
-	begun    bool      // Start was called
-	admitted bool      // quality of service has let it go
-	working  bool      // a worker has it
-	sending  bool      // it is in the connection's line of those that have data-in to send
-	stale    bool      // no data-out has come since the last look
-	failed   bool      // the session itself has ended it
-	timer    *engine.Timer
+	next    scsi.Next // what Start said
+	begun   bool      // Start was called
+	working bool      // a worker has it
+	sending bool      // it is in the connection's line of those that have data-in to send
+	stale   bool      // no data-out has come since the last look
+	failed  bool      // the session itself has ended it
+	timer   *engine.Timer
 
 	out     dataOut
 	block   *block // data-out, or data-in that a worker has read
 	charged int    // bytes of the tenant's budget
+	grants  int    // how often it has asked for them, and not just taken them
 	waiting *waiting
 
 	total  int // bytes of data-in to send
@@ -108,8 +108,8 @@ func (t *task) freeBlock() {
 	t.block.free()
 	t.block = nil
 	if t.charged > 0 {
-		t.cn.tenancy.memory.give(t.charged)
-		t.charged = 0
+		t.cn.tenancy.memory.give(t.charged, t.grants)
+		t.charged, t.grants = 0, 0
 	}
 }
 
@@ -194,7 +194,6 @@ func (t *task) onDone(_ *engine.Conn, err error) {
 
 // onDropped is the end of a task whose connection has gone meanwhile. Any goroutine may call
 // it.
-func (t *task) onDropped(error) {
-	t.working = false
+func (t *task) onDropped(error) { // it is the worker's to the end: its loop may be looking
 	t.cn.finish(t, true)
 }

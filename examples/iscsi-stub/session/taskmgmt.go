@@ -9,11 +9,20 @@ import (
 // tasks that it is about can not touch the medium any more.
 func (cn *connection) onTaskRequest(h pdu.Header) {
 	itt, lun, nexus := h.ITT(), h.LUN(), cn.session.nexus
-	done := func() { cn.answerLater(itt, pdu.FunctionComplete) }
+	if cn.managing >= 2*cn.server.cfg.Window { // the window does not limit immediate ones
+		cn.answerTask(itt, pdu.FunctionRejected)
+		return
+	}
+	cn.managing++
+	answer := func(r pdu.TaskResult) {
+		cn.managing--
+		cn.answerTask(itt, r)
+	}
+	done := func() { cn.c.Call(func(*engine.Conn) { answer(pdu.FunctionComplete) }) }
 	found := true
 	switch h.TaskFunction() {
 	case pdu.AbortTask:
-		cn.abortTask(h, done)
+		cn.abortTask(h, done, answer)
 	case pdu.AbortTaskSet:
 		found = nexus.AbortTaskSet(lun, done)
 	case pdu.ClearTaskSet:
@@ -25,20 +34,20 @@ func (cn *connection) onTaskRequest(h pdu.Header) {
 	case pdu.TargetColdReset:
 		nexus.ResetTarget(func() { cn.c.Call(func(*engine.Conn) { cn.coldReset(itt) }) })
 	case pdu.TaskReassign:
-		cn.answerTask(itt, pdu.ReassignmentNotSupported) // it takes error recovery level 2
+		answer(pdu.ReassignmentNotSupported) // it takes error recovery level 2
 	case pdu.ClearACA:
-		cn.answerTask(itt, pdu.FunctionNotSupported) // NormACA is 0
+		answer(pdu.FunctionNotSupported) // NormACA is 0
 	default:
-		cn.answerTask(itt, pdu.FunctionRejected)
+		answer(pdu.FunctionRejected)
 	}
 	if !found {
-		cn.answerTask(itt, pdu.LUNDoesNotExist)
+		answer(pdu.LUNDoesNotExist)
 	}
 }
 
 // abortTask aborts a task, or what is to become one.
-func (cn *connection) abortTask(h pdu.Header, done func()) {
-	s, itt, tag := cn.session, h.ITT(), h.ReferencedTag()
+func (cn *connection) abortTask(h pdu.Header, done func(), answer func(pdu.TaskResult)) {
+	s, tag := cn.session, h.ReferencedTag()
 	s.mu.Lock()
 	t := s.tasks.find(uint32(tag))
 	exists := t != nil && t.cmd.LUN == h.LUN()
@@ -47,16 +56,11 @@ func (cn *connection) abortTask(h pdu.Header, done func()) {
 	case exists:
 		s.abort(func(t *task) bool { return t.itt == tag }, done)
 	case t == nil && h.RefCmdSN().Before(h.CmdSN()) && s.plug(h.RefCmdSN()):
-		cn.answerTask(itt, pdu.FunctionComplete)
+		answer(pdu.FunctionComplete)
 		cn.deliverHeld(cn.c)
 	default:
-		cn.answerTask(itt, pdu.TaskDoesNotExist)
+		answer(pdu.TaskDoesNotExist)
 	}
-}
-
-// answerLater is answerTask for any goroutine.
-func (cn *connection) answerLater(itt pdu.Tag, r pdu.TaskResult) {
-	cn.c.Call(func(*engine.Conn) { cn.answerTask(itt, r) })
 }
 
 func (cn *connection) answerTask(itt pdu.Tag, r pdu.TaskResult) {

@@ -35,6 +35,18 @@ func (w *window) place(sn pdu.Serial) place {
 	return early
 }
 
+// placeImmediate says what to do with an immediate request that has its turn after those
+// before its number, which is at most one that may not come yet.
+func (w *window) placeImmediate(sn pdu.Serial) place {
+	switch {
+	case !w.next.Before(sn):
+		return due
+	case w.last.Before(sn - 1):
+		return outside
+	}
+	return early
+}
+
 // take moves the window on: the request that was due is delivered.
 func (w *window) take() { w.next++ }
 
