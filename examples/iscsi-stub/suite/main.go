@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -96,12 +97,12 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	if o.only == "" {
-		wrong = append(wrong, s.qemu(ctx)...)
+		wrong = slices.Concat(wrong, s.discover(ctx), s.qemu(ctx))
 	}
 	for _, line := range wrong {
 		fmt.Println(line)
 	}
-	fmt.Printf("%d results in %v\n", len(got), time.Since(began).Round(time.Second))
+	fmt.Printf("%d results, qemu's and iscsi-ls's, in %v\n", len(got), time.Since(began).Round(time.Second))
 	if len(wrong) > 0 {
 		return fmt.Errorf("%d results are not as expected; logs are in %s", len(wrong), o.out)
 	}

@@ -16,9 +16,9 @@ type profile struct {
 const (
 	disk = "iqn.2026-01.com.example:disk"
 	// what waits for seconds; a test of its own tenant each
-	waiting = "SCSI.Reserve6.* SCSI.P* iSCSI.iSCSIcmdsn.*"
+	waiting = "SCSI.Reserve6.* SCSI.Sanitize.* SCSI.P* iSCSI.iSCSIcmdsn.*"
 	// what has another profile
-	special = "SCSI.Sanitize.* SCSI.MultipathIO.* SCSI.ReadOnly.* SCSI.NoMedia.* SCSI.StartStopUnit.* SCSI.PreventAllow.*"
+	special = "SCSI.Sanitize.Reset SCSI.MultipathIO.* SCSI.ReadOnly.* SCSI.NoMedia.* SCSI.StartStopUnit.* SCSI.PreventAllow.*"
 	// what passes with large blocks and WSNZ only. UnmapSingle asks for the status of a block
 	// and wants the answer to begin with the next physical one, which is the same if logical
 	// blocks are as large. UnmapUntilEnd gives FFh as the data of a WRITE SAME with UNMAP, and
@@ -37,12 +37,12 @@ var profiles = []profile{
 	{name: "thin, waiting", about: "the same, for tests that wait or reserve", tenant: "reservations", iqn: disk, tests: waiting, not: special},
 	{name: "two portals", about: "the same, by IPv4 and by IPv6, a portal group each", tenant: "portals", iqn: disk, both: true, tests: "SCSI.MultipathIO.*"},
 	{name: "read-only", about: "a file that may not be written", tenant: "read-only", iqn: disk, tests: "SCSI.ReadOnly.*"},
-	{name: "slow", about: "a thin file of 64 MiB, kept to 8 MiB a second: a SANITIZE is to last for seconds", tenant: "slow", iqn: disk, tests: "SCSI.Sanitize.*"},
+	{name: "slow", about: "a thin file of 64 MiB, kept to 8 MiB a second: SANITIZE is to last through resets", tenant: "slow", iqn: disk, tests: "SCSI.Sanitize.Reset"},
 	{name: "removable", about: "a medium that can be ejected", tenant: "removable", iqn: disk, tests: "SCSI.NoMedia.* SCSI.StartStopUnit.* SCSI.PreventAllow.*"},
 	{name: "large blocks", about: "blocks of 4096 bytes, and no WRITE SAME of 0 blocks", tenant: "large-blocks", iqn: disk, tests: large},
 
 	{name: "thick", about: "a file with all its room from the start", tenant: "thick", iqn: disk, tests: mapping},
-	{name: "4 KiB blocks", about: "memory in blocks of 4096 bytes", tenant: "blocks-4096", iqn: disk, tests: mapping + " " + moving},
+	{name: "4 KiB blocks", about: "memory in blocks of 4096 bytes", tenant: "blocks-4096", iqn: disk, tests: mapping + " " + moving, not: large},
 	{name: "R2T, immediate", about: "InitialR2T=Yes, ImmediateData=Yes", tenant: "bursts", iqn: "iqn.2026-01.com.example:r2t-immediate", tests: moving},
 	{name: "R2T", about: "InitialR2T=Yes, ImmediateData=No", tenant: "bursts", iqn: "iqn.2026-01.com.example:r2t", tests: moving},
 	{name: "immediate", about: "InitialR2T=No, ImmediateData=Yes", tenant: "bursts", iqn: "iqn.2026-01.com.example:immediate", tests: moving},

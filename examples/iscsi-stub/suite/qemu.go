@@ -7,11 +7,34 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 )
 
 // imageSize is in bytes.
 const imageSize = 32 << 20
+
+// discover has iscsi-ls list what two tenants of the same address have. It returns what was
+// wrong.
+func (s *site) discover(ctx context.Context) (wrong []string) {
+	for tenant, want := range map[string][]string{
+		"thin": {"disk"}, "bursts": {"immediate", "r2t", "r2t-immediate", "unsolicited"},
+	} {
+		out, err := s.beside(tenant, exec.CommandContext(ctx, "iscsi-ls", "iscsi://10.77.0.1/"))
+		var listed []string
+		for line := range strings.Lines(out) {
+			if name, ok := strings.CutPrefix(line, "Target:iqn.2026-01.com.example:"); ok {
+				listed = append(listed, strings.Fields(name)[0])
+			}
+		}
+		slices.Sort(listed)
+		if err != nil || !slices.Equal(listed, want) {
+			wrong = append(wrong, fmt.Sprintf("iscsi-ls at %s finds %q, %v, not %q\n%s", tenant, listed, err, want, out))
+		}
+	}
+	return wrong
+}
 
 // qemu has qemu-img and qemu-io write to two tenants of the same address, target and volume at
 // once, and read back what is to be each one's own. It returns what was wrong.
