@@ -88,6 +88,9 @@ type Config struct {
 	// is not read any more; reading goes on, and OnWritable is called, when
 	// half of it or less is left. Default: 64 KiB.
 	WriteHighWater int
+	// WriteBudget is how many bytes a connection may send a turn before Conn.Proceed and
+	// Conn.Yield let the others have theirs. Default: 128 KiB.
+	WriteBudget int
 	// WriteBufferMax is the number of unsent bytes above which a Write fails
 	// with ErrOverflow. Default: 64 MiB.
 	WriteBufferMax int
@@ -160,6 +163,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.ReadChunk, 64<<10)
 	setDefault(&c.ReadBufferMax, max(1<<20, c.ReadChunk))
 	setDefault(&c.WriteHighWater, 64<<10)
+	setDefault(&c.WriteBudget, 128<<10)
 	setDefault(&c.WriteBufferMax, max(64<<20, c.WriteHighWater))
 	setDefault(&c.PacketMax, maxDatagram)
 	setDefault(&c.PacketBatch, 64)
@@ -205,6 +209,7 @@ func (c Config) checkNumbers() error {
 		{"ReadChunk", c.ReadChunk, 4 << 10, 16 << 20},
 		{"ReadBufferMax", c.ReadBufferMax, c.ReadChunk, 1 << 30},
 		{"WriteHighWater", c.WriteHighWater, 1, 1 << 30},
+		{"WriteBudget", c.WriteBudget, 1, 1 << 30},
 		{"WriteBufferMax", c.WriteBufferMax, c.WriteHighWater, 1 << 30},
 		{"PacketMax", c.PacketMax, 64, maxDatagram},
 		{"PacketBatch", c.PacketBatch, 1, 1024},

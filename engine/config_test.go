@@ -17,7 +17,7 @@ func TestZeroConfigIsTheDefaults(t *testing.T) {
 	unitMust(t, err)
 	want := Config{
 		Loops: len(allowedCPUs()), Accept: AcceptSteered, Switch: SwitchOnChange,
-		Backlog: 4096, ReadChunk: 64 << 10, ReadBufferMax: 1 << 20, WriteHighWater: 64 << 10, WriteBufferMax: 64 << 20,
+		Backlog: 4096, ReadChunk: 64 << 10, ReadBufferMax: 1 << 20, WriteHighWater: 64 << 10, WriteBudget: 128 << 10, WriteBufferMax: 64 << 20,
 		PacketMax: 65535, PacketBatch: 64, PacketBacklog: 1 << 20,
 		AcceptBudget: 64, TaskBudget: 256, Workers: 64, WorkQueue: 1024, WorkTimeout: 30 * time.Second,
 		DialTimeout: 10 * time.Second, Resolver: got.Resolver,
@@ -41,7 +41,7 @@ func TestZeroConfigIsTheDefaults(t *testing.T) {
 func TestConfigKeepsWhatIsSet(t *testing.T) {
 	set := Config{
 		Loops: 1, Accept: AcceptSpread, Switch: SwitchAlways, CheckThread: true, Backlog: 1, MaxConns: 2, MaxConnsPerNamespace: 3,
-		ReadChunk: 4 << 10, ReadBufferMax: 4 << 10, WriteHighWater: 1, WriteBufferMax: 1,
+		ReadChunk: 4 << 10, ReadBufferMax: 4 << 10, WriteHighWater: 1, WriteBudget: 1, WriteBufferMax: 1,
 		PacketMax: 64, PacketBatch: 1, PacketBacklog: 1, AcceptBudget: 1, TaskBudget: 1, Workers: 1, WorkQueue: 1, WorkTimeout: 1,
 		DialTimeout: 1, Resolver: mute{},
 		IdleTimeout: 1, LingerTimeout: 1, DrainTimeout: 1, KeepAlive: -1, UserTimeout: -1, ParkTimeout: 1, StallAfter: 1,

@@ -343,6 +343,7 @@ func (c *Conn) fail(err error) { c.failed, c.broken = err, true }
 func (c *Conn) sent(n int) {
 	if n > 0 {
 		c.loop.countOut(c.ep, n)
+		c.loop.spend(c, n)
 		if c.special {
 			c.extra.traffic.out += uint64(n)
 		}

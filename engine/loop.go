@@ -32,6 +32,8 @@ type loop struct {
 	running *Conn     // whose callback runs
 	lent    *Conn     // who has scratch
 	shown   *endpoint // what serving was last set to
+	spender *Conn     // who has sent last this turn, nil if nobody
+	spent   int       // and how many bytes
 	now     int64     // the engine's clock at the start of the turn
 	limits  limits
 	scratch buffers // input and output, to lend to a connection
@@ -221,6 +223,7 @@ func (l *loop) turn() {
 	events := l.wait()
 	l.now = l.eng.clock()
 	l.turnAt.Store(l.now)
+	l.spender = nil
 	l.dispatch(events)
 	l.runTasks()
 	l.runTimers()

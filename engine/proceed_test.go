@@ -100,3 +100,61 @@ func TestInputFull(t *testing.T) {
 		t.Error("other bytes were read")
 	}
 }
+
+// A handler that asks between its pieces has a bounded share of a turn, however much its
+// peer and the kernel take. One connection that answered many requests of 64 KiB at once
+// held its loop for milliseconds, and all others waited.
+func TestShareOfTurn(t *testing.T) {
+	const requests, reply, budget = 300, 32 << 10, 64 << 10
+	for name, h := range map[string]hooks{
+		"Proceed": {data: func(c *Conn) {
+			for c.Proceed() && c.Discard(1) == 1 {
+				_, _ = c.Write(make([]byte, reply))
+			}
+		}},
+		"Yield": {data: produce, writable: produce},
+	} {
+		t.Run(name, func(t *testing.T) {
+			most, turn := 0, -1
+			sent := 0 // in this turn
+			count := func(c *Conn) {
+				if l := c.loop; int(l.stats.turns.load()) != turn {
+					turn, sent = int(l.stats.turns.load()), 0
+				}
+			}
+			h.open = func(c *Conn) {
+				c.SetTap(func(c *Conn, d Direction, p []byte) {
+					if d == Outbound {
+						count(c)
+						sent += len(p)
+						most = max(most, sent)
+					}
+				})
+			}
+			s := startServer(t, Config{WriteBudget: budget, WriteHighWater: reply}, h)
+			c := s.dial()
+			c.send(make([]byte, requests))
+			if got := c.recv(requests * reply); len(got) != requests*reply {
+				t.Errorf("got %d bytes", len(got))
+			}
+			c.finish()
+			c.recvAll()
+			s.onLoop(0, func(*loop) {
+				if most > budget+3*reply {
+					t.Errorf("%d bytes were sent in one turn, much more than %d", most, budget)
+				}
+			})
+		})
+	}
+}
+
+// produce answers every byte with a piece, as one that fetches them from elsewhere.
+func produce(c *Conn) {
+	n, _ := c.Context().(int)
+	n += c.Discard(c.Buffered())
+	for n > 0 && !c.Congested() && !c.Yield() {
+		_, _ = c.Write(make([]byte, 32<<10))
+		n--
+	}
+	c.SetContext(n)
+}

@@ -55,7 +55,7 @@ func (l *loop) serveReadable(c *Conn) {
 	}
 	if c.wantData {
 		l.tellLeftovers(c) // before there is more, or the end
-		if c.pause != 0 || c.broken {
+		if c.pause != 0 || c.broken || c.wantData {
 			return
 		}
 	}
@@ -303,6 +303,10 @@ func (l *loop) serveAgain(c *Conn) {
 		return
 	}
 	if c.stage != stageOpen || c.broken {
+		return
+	}
+	if c.overspent() {
+		l.runAgain(c) // in the next turn
 		return
 	}
 	l.show(c.ep)

@@ -11,8 +11,8 @@ import (
 // it. The volume is read straight into the connection's output.
 func (cn *connection) sendIn(t *task) {
 	for t.pos < t.total {
-		if len(cn.sending) > 0 && cn.sending[0] != t || cn.c.Congested() {
-			cn.queue(t)
+		if len(cn.sending) > 0 && cn.sending[0] != t || cn.c.Congested() || cn.c.Yield() {
+			cn.queue(t) // OnWritable goes on
 			return
 		}
 		if !cn.sendPiece(t) {
@@ -106,7 +106,7 @@ func (cn *connection) unqueue(t *task) {
 
 // sendOn goes on sending data-in, the task that has waited longest first.
 func (cn *connection) sendOn() {
-	for len(cn.sending) > 0 && !cn.c.Ending() && !cn.c.Congested() {
+	for len(cn.sending) > 0 && !cn.c.Ending() && !cn.c.Congested() && !cn.c.Yield() {
 		cn.sendIn(cn.sending[0])
 	}
 }
