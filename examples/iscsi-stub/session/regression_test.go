@@ -53,10 +53,11 @@ func (f *fixture) until(what string, holds func() bool) {
 	}
 }
 
-// working waits until so many workers are at it.
-func (f *fixture) working(n int) {
+// reading waits until a worker has memory to read into, and so is past asking whether its task
+// was aborted.
+func (f *fixture) reading() {
 	f.t.Helper()
-	f.until("work", func() bool { return f.engine.Stats().Work.Running == n })
+	f.until("a worker reads", func() bool { return f.inUse() > 0 })
 }
 
 func (f *fixture) inUse() int {
@@ -130,7 +131,7 @@ func TestResetOfStuckTask(t *testing.T) {
 // Writes larger than the tenant's whole budget came with immediate data, which was charged to
 // it: each waited for the others, or for itself, for ever.
 func TestBudgetIsNotWaitedForInACircle(t *testing.T) {
-	f := newFixture(t, options{limits: Limits{DataOut: 80 << 10}})
+	f := newFixture(t, options{limits: Limits{DataOut: 80 << 10}, prefer: login.Preferences{FirstBurstLength: 8192}})
 	s := f.dial(initiator.Config{Keys: []string{"ImmediateData=Yes", "InitialR2T=Yes"}})
 	var tasks []*initiator.Task
 	for i := range 5 {
@@ -155,7 +156,7 @@ func TestRetainedTasksHoldNoMemory(t *testing.T) {
 	c := f.client(t, "ErrorRecoveryLevel=1", "MaxRecvDataSegmentLength=262144")
 	release := f.occupy()
 	c.send(c.next(read10(2, 200)))
-	f.working(1)
+	f.reading()
 	release()
 	got := c.data(2, len(data))
 	if c.receive(pdu.OpSCSIResponse); !bytes.Equal(got, data) {
@@ -234,7 +235,7 @@ func TestSessionOfNoConnection(t *testing.T) {
 	if _, err := s.Start(f.context(), initiator.Read(lun0, 0, 512, 512)); err != nil {
 		t.Fatal(err)
 	}
-	f.working(1)
+	f.reading()
 	nc, err := net.Dial("tcp", f.address)
 	if err != nil {
 		t.Fatal(err)
@@ -312,7 +313,7 @@ func TestTaskManagementFlood(t *testing.T) {
 	c := f.client(t)
 	release := f.occupy()
 	c.send(c.next(read10(2, 8)))
-	f.working(1)
+	f.reading()
 	const n = 100
 	for i := range n {
 		c.send(pdu.TaskRequest{Immediate: true, Function: pdu.AbortTask, ITT: pdu.Tag(100 + i), ReferencedTag: 2, RefCmdSN: c.sn - 1, CmdSN: c.sn})
