@@ -65,7 +65,8 @@ type Command struct {
 	durable bool   // the medium, not only the cache, has the data when the status is sent
 	medium  bool   // data-in is read from the medium at lba; otherwise it is in
 	in      []byte // data-in that the command made
-	scratch any    // what a row's check leaves for its run
+	scratch any    // what a row's check leaves for its run, or its run for Await
+	wait    func(c *Command, done func()) bool
 	io      qos.IO // as the unit's shaper has it
 	shaped  bool   // the shaper knows of it
 
@@ -111,7 +112,7 @@ func (c *Command) Settle() {
 func (c *Command) End() {
 	c.Settle()
 	c.nexus, c.path, c.unit, c.row = nil, nil, nil, nil
-	c.CDB, c.Out, c.Expected, c.Sense, c.scratch = nil, nil, 0, nil, nil
+	c.CDB, c.Out, c.Expected, c.Sense, c.scratch, c.wait = nil, nil, 0, nil, nil, nil
 	if cap(c.in) > 4096 {
 		c.in = nil
 	}
@@ -148,7 +149,7 @@ func (c *Command) reset(n *Nexus) {
 	c.nexus, c.path, c.unit, c.row = n, nil, nil, nil
 	c.OutLen, c.InLen, c.Status, c.Sense = 0, 0, Good, nil
 	c.lba, c.blocks, c.moved, c.durable, c.medium = 0, 0, 0, false, false
-	c.in, c.scratch = c.in[:0], nil
+	c.in, c.scratch, c.wait = c.in[:0], nil, nil
 }
 
 // check ends the command with CHECK CONDITION and what s says.

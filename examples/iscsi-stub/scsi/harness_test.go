@@ -125,12 +125,20 @@ func run(n *Nexus, lun [8]byte, cdb, out []byte) outcome {
 	case Ready:
 		c.Run(MayWait)
 	}
+	await(c)
 	o := outcome{status: c.Status, in: make([]byte, c.InLen)}
 	if c.InLen > 0 && !c.ReadIn(o.in, 0, MayWait) {
 		o.in = nil
 	}
 	o.status, o.sense = c.Status, bytes.Clone(c.Sense)
 	return o
+}
+
+// await waits for what the command's outcome depends on.
+func await(c *Command) {
+	for over := make(chan struct{}); c.Await(func() { close(over) }); over = make(chan struct{}) {
+		<-over
+	}
 }
 
 // good fails the test unless the command came to GOOD with this data-in.

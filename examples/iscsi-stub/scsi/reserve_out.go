@@ -54,8 +54,7 @@ func checkReserveOut(c *Command) {
 	}
 }
 
-// runReserveOut always goes to a worker: the state may have to be stored, and PREEMPT AND
-// ABORT waits for others' tasks.
+// runReserveOut always goes to a worker: the state may have to be stored.
 func runReserveOut(c *Command, w Wait) bool {
 	if w == DontWait {
 		return false
@@ -191,8 +190,8 @@ func (c *Command) movingTo(q moving) moving {
 }
 
 // preempted ends what nexuses whose registration was preempted hold besides: the medium by
-// PREVENT ALLOW MEDIUM REMOVAL, and with PREEMPT AND ABORT, which waits for them, their
-// tasks. The nexus itself is left alone: this command is a task of its own.
+// PREVENT ALLOW MEDIUM REMOVAL, and with PREEMPT AND ABORT, whose status waits for them,
+// their tasks. The nexus itself is left alone: this command is a task of its own.
 func (c *Command) preempted(nexuses []portPair) {
 	var paths []*path
 	for _, n := range nexuses {
@@ -201,13 +200,18 @@ func (c *Command) preempted(nexuses []portPair) {
 	for _, p := range paths {
 		c.unit.allowRemoval(p)
 	}
-	if c.CDB[1]&0x1F != actionPreemptAbort {
-		return
+	if c.CDB[1]&0x1F == actionPreemptAbort && len(paths) > 0 {
+		c.scratch, c.wait = paths, (*Command).abortPreempted
 	}
-	done := make(chan struct{})
-	end := countdown(len(paths), func() { close(done) })
+}
+
+// abortPreempted settles a PREEMPT AND ABORT.
+func (c *Command) abortPreempted(done func()) bool {
+	paths, _ := c.scratch.([]*path)
+	c.wait = nil
+	end := countdown(len(paths), done)
 	for _, p := range paths {
 		p.abort(end)
 	}
-	<-done
+	return true
 }

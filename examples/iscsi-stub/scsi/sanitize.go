@@ -44,9 +44,9 @@ type sanitize struct {
 	state   storedSanitize
 	passes  [][]byte // a part of the medium as each pass writes it; nil gives blocks back
 	stop    chan struct{}
-	done    chan struct{}       // closed at the end
-	waiting map[*Command]func() // those who wait for it, and how they are let go; medium.mu
-	err     error               // why it failed
+	done    chan struct{} // closed at the end
+	waiting []func()      // who waits for that; medium.mu guards it
+	err     error         // why it failed
 }
 
 // erasePart is how much of the medium is erased at a time, in bytes.
@@ -70,7 +70,7 @@ func checkSanitize(c *Command) {
 	}
 }
 
-// runSanitize begins, and without IMMED waits for the end.
+// runSanitize begins; without IMMED its status waits for the end.
 func runSanitize(c *Command, w Wait) bool {
 	if w == DontWait {
 		return false
@@ -84,20 +84,28 @@ func runSanitize(c *Command, w Wait) bool {
 			return true
 		}
 	}
-	letGo := c.unit.beginSanitize(s, c)
+	c.unit.beginSanitize(s, c)
 	const immediate = 0x80
-	if c.failed() || c.CDB[1]&immediate != 0 {
-		return true
+	if !c.failed() && c.CDB[1]&immediate == 0 {
+		c.scratch, c.wait = s, (*Command).awaitSanitize
 	}
-	select {
-	case <-s.done:
-	case <-letGo: // aborted: the sanitize goes on (SBC-3, 4.11.2)
+	return true
+}
+
+// awaitSanitize settles a SANITIZE without IMMED. One that is aborted goes on (SBC-3, 4.11.2).
+func (c *Command) awaitSanitize(done func()) bool {
+	s, _ := c.scratch.(*sanitize)
+	m := &c.unit.medium
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.sanitize == s {
+		s.waiting = append(s.waiting, done)
 		return true
 	}
 	if s.err != nil {
 		c.check(sanitizeFailed)
 	}
-	return true
+	return false
 }
 
 // overwritePasses reads OVERWRITE's parameter list (SBC-3, table 76).
@@ -137,18 +145,15 @@ func (c *Command) overwritePasses() (passes [][]byte) {
 	return passes
 }
 
-// beginSanitize starts one, unless there is one already, and after that is kept. The channel
-// is closed when the command is not to wait any longer.
-func (u *Unit) beginSanitize(s *sanitize, c *Command) <-chan struct{} {
+// beginSanitize starts one, unless there is one already, and after that is kept.
+func (u *Unit) beginSanitize(s *sanitize, c *Command) {
 	m := &u.medium
 	m.mu.Lock()
 	if m.sanitize != nil || m.closed || m.ejected {
 		m.mu.Unlock()
 		c.fail(NotReady, SanitizeInProgress)
-		return nil
+		return
 	}
-	letGo := make(chan struct{})
-	s.waiting = map[*Command]func(){c: func() { close(letGo) }}
 	before := m.erasing
 	m.sanitize = s
 	u.sanitizeAt(0)
@@ -160,10 +165,9 @@ func (u *Unit) beginSanitize(s *sanitize, c *Command) <-chan struct{} {
 		m.mu.Unlock()
 		close(s.done)
 		c.fail(HardwareError, InternalTargetFailure)
-		return nil
+		return
 	}
 	go u.doSanitize(s)
-	return letGo
 }
 
 // saveSanitize keeps that a sanitize goes on, or with nil that none does.
@@ -194,8 +198,12 @@ func (u *Unit) doSanitize(s *sanitize) {
 		m.erasing, m.failed = &sanitizeFailed, &s.state
 	}
 	u.noteMedium()
+	waiting := s.waiting
 	m.mu.Unlock()
 	close(s.done)
+	for _, f := range waiting {
+		f()
+	}
 }
 
 // erase does all passes; each is stable before the next begins.
@@ -271,21 +279,6 @@ func (u *Unit) restoreSanitize(s *storedSanitize) {
 	defer u.medium.mu.Unlock()
 	u.medium.failed, u.medium.erasing = s, &sanitizeFailed
 	u.noteMedium()
-}
-
-// Interrupt lets a command go that Run keeps, and that only waits for what goes on without
-// it. It is for a command that was aborted; any goroutine may call it, whatever the command
-// does meanwhile.
-func (n *Nexus) Interrupt(c *Command) {
-	for _, p := range *n.paths.Load() {
-		m := &p.unit.medium
-		m.mu.Lock()
-		if s := m.sanitize; s != nil && s.waiting[c] != nil {
-			s.waiting[c]()
-			delete(s.waiting, c)
-		}
-		m.mu.Unlock()
-	}
 }
 
 // Close ends what goes on at the unit without a command, and waits for it: a sanitize has

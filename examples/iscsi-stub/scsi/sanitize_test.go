@@ -119,16 +119,17 @@ func TestSanitizeInProgress(t *testing.T) {
 	if w.nexus.Start(c) != Ready {
 		t.Fatal(c.Status)
 	}
+	c.Run(MayWait)
 	over := make(chan struct{})
-	go func() { c.Run(MayWait); close(over) }()
+	if !c.Await(func() { close(over) }) {
+		t.Fatal("it does not wait for the end")
+	}
 	<-g.asked
 	for _, cdb := range []string{"00 00 00 00 00 00", readOne, "1B 01 00 00 12 00", blockErase} {
 		w.by(b, cdb).check(t, inProgress)
 	}
 	w.by(b, "03 00 00 00 12 00").good(t, inProgress)
 	w.by(b, "12 00 00 00 00 00").good(t, "")
-	w.nexus.Interrupt(c) // ABORT TASK
-	<-over
 	b.LogicalUnitReset([8]byte{}, func() {})
 	told(t, w, b, BusDeviceReset)
 	w.nexus.Close()
@@ -138,6 +139,10 @@ func TestSanitizeInProgress(t *testing.T) {
 	w.unit.medium.mu.Unlock()
 	g.let()
 	<-s.done
+	<-over
+	if c.Await(nil) || c.Status != Good {
+		t.Error(c.Status)
+	}
 	told(t, w, b, 0)
 }
 

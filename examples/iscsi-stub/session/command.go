@@ -152,6 +152,22 @@ func (cn *connection) offload(t *task) {
 	cn.finish(t, true) // the connection is closing
 }
 
+// conclude responds, but not before the command's outcome stands.
+func (cn *connection) conclude(t *task) {
+	w := &settling{t}
+	over := func(*engine.Conn) {
+		if w.t != nil {
+			cn.conclude(w.t)
+		}
+	}
+	if t.cmd.Await(func() { cn.c.Call(over) }) {
+		t.settles = w
+		return
+	}
+	t.settles = nil
+	cn.respond(t)
+}
+
 // respond sends data-in and the status.
 func (cn *connection) respond(t *task) {
 	if t.total == 0 {
@@ -228,6 +244,9 @@ func (cn *connection) drop(t *task) {
 		if !cn.tenancy.memory.withdraw(&w.grant) {
 			cn.tenancy.memory.give(w.n, 1) // it has been granted meanwhile
 		}
+	}
+	if w := t.settles; w != nil {
+		t.settles, w.t = nil, nil
 	}
 	if t.sending {
 		cn.unqueue(t)

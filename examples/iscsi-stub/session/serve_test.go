@@ -40,6 +40,7 @@ type options struct {
 	limits Limits
 	volume volume.Config
 	shaper scsi.Shaper
+	keeper scsi.Keeper
 }
 
 type everyones struct{ tenant *Tenant }
@@ -112,7 +113,7 @@ func newFixture(t testing.TB, o options) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = v.Close() })
-	u, err := scsi.NewUnit(scsi.UnitConfig{Volume: v, Shaper: o.shaper})
+	u, err := scsi.NewUnit(scsi.UnitConfig{Volume: v, Shaper: o.shaper, Keeper: o.keeper})
 	if err != nil {
 		t.Fatal(err)
 	}

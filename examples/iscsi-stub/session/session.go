@@ -141,7 +141,6 @@ func (s *session) abort(match func(*task) bool, done func()) {
 		t.aborted = true
 		t.aborts = append(t.aborts, a)
 		a.left++
-		s.nexus.Interrupt(&t.cmd)
 		if !slices.Contains(conns, t.cn) {
 			conns = append(conns, t.cn)
 		}

@@ -38,6 +38,7 @@ type task struct {
 	charged int    // bytes of the tenant's budget
 	grants  int    // how often it has asked for them, and not just taken them
 	waiting *waiting
+	settles *settling
 
 	total  int // bytes of data-in to send
 	pos    int // that were sent
@@ -64,6 +65,9 @@ type waiting struct {
 	grant
 	t *task // nil once the task has gone; the loop's
 }
+
+// settling is a task's wait for what its outcome depends on, when its command has run.
+type settling struct{ t *task } // nil once the task has gone; the loop's
 
 var tasks sync.Pool
 
@@ -188,7 +192,7 @@ func (t *task) onDone(_ *engine.Conn, err error) {
 		t.fail(scsi.Busy, 0)
 		cn.sendStatus(t)
 	default:
-		cn.respond(t)
+		cn.conclude(t)
 	}
 }
 
