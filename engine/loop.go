@@ -61,6 +61,7 @@ type loop struct {
 	cells   map[*Namespace]*cell
 
 	ended     int64 // when the last turn ended
+	since     int64 // when what this turn handles may have come at the earliest
 	slept     int64 // how long the last wait took
 	yielded   int64 // when yield last yielded
 	idleSince int64 // when the last turn with an event ended
@@ -220,6 +221,7 @@ func (l *loop) pickUp() {
 }
 
 func (l *loop) turn() {
+	l.since = l.now
 	events := l.wait()
 	l.now = l.eng.clock()
 	l.turnAt.Store(l.now)
@@ -282,6 +284,9 @@ func (l *loop) rest(events int) {
 	now := l.eng.clock()
 	l.slept = now - l.ended
 	l.hot = events > 0 && l.slept < hotAfter
+	if l.slept > l.ended-l.since { // a slow look is no sleep: it has to outlast the turn before
+		l.since = now
+	}
 	if events == 0 && l.at != nil && now-l.idleSince >= int64(l.eng.cfg.ParkTimeout) {
 		l.goHome()
 		l.publish()

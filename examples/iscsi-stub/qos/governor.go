@@ -23,8 +23,9 @@ import (
 // somewhere above there is a level at which nobody is owed anything, and the governor
 // swings around the highest of these.
 //
-// Who asks for more is told from the time that its I/Os spend being served: with one or
-// more there for half of the time on average, more would have come if they had been
+// Who asks for more is told from the time that its I/Os are with us: served, waiting for
+// that, or not seen yet because the loop had others (IO.Waited). With one or more there
+// for half of the time on average, more would have come if they had been
 // served faster. A client that waits for itself for longer than for us is not made faster by
 // slowing others. And if a volume stays below its minimum with the level at its lowest for a
 // second, then slowing others doesn't help it, or more is promised than the machine has: its

@@ -8,6 +8,9 @@ import "time"
 type IO struct {
 	Write bool
 	Bytes int // that are read or written; 0 for an I/O that moves none
+	// Waited is for how long it has been there before Admit is first asked, as far as is
+	// known: for the loop that serves it, say.
+	Waited time.Duration
 
 	stage stage
 	came  time.Duration // when Admit was first asked; all times since the volume's epoch

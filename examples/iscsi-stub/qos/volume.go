@@ -148,7 +148,7 @@ func (d *Delays) add(wait time.Duration) {
 // that never was with Admit is nothing.
 func (v *Volume) Done(io *IO, now time.Time) {
 	if io.stage == gone {
-		v.service.ended(units(io.Bytes), v.governor.since(now)-io.went)
+		v.service.ended(units(io.Bytes), io.Waited+v.governor.since(now)-io.went)
 	}
 	*io = IO{}
 }

@@ -44,6 +44,9 @@ type Command struct {
 	// Expected is how many bytes of data-out the initiator means to send; 0 if it does not
 	// say. Only commands ask whose data-out has one length (WRITE SAME, COMPARE AND WRITE).
 	Expected int
+	// Waited is for how long the command, or the last of its data-out, waited for the
+	// transport's turn, as far as it knows; set before the first Admit.
+	Waited time.Duration
 
 	// OutLen is how many bytes of data-out the CDB asks for, and InLen how many bytes of
 	// data-in there are. They know nothing of what the initiator expects: residuals are
@@ -79,8 +82,10 @@ func (c *Command) Admit(now time.Time) time.Duration {
 	if c.moved == 0 || c.unit == nil || c.unit.shaper == nil {
 		return 0
 	}
-	c.shaped = true
-	c.io.Write, c.io.Bytes = c.row.does&writes != 0, c.moved
+	if !c.shaped {
+		c.shaped = true
+		c.io = qos.IO{Write: c.row.does&writes != 0, Bytes: c.moved, Waited: c.Waited}
+	}
 	return c.unit.shaper.Admit(&c.io, now)
 }
 
@@ -113,6 +118,7 @@ func (c *Command) End() {
 	c.Settle()
 	c.nexus, c.path, c.unit, c.row = nil, nil, nil, nil
 	c.CDB, c.Out, c.Expected, c.Sense, c.scratch, c.wait = nil, nil, 0, nil, nil, nil
+	c.Waited = 0
 	if cap(c.in) > 4096 {
 		c.in = nil
 	}

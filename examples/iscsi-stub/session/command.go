@@ -111,6 +111,7 @@ func (cn *connection) hold(t *task, data []byte) bool {
 // execute runs the command when its quality of service lets it, which is asked until it does:
 // here, if it need not wait for anything.
 func (cn *connection) execute(t *task) {
+	t.cmd.Waited = cn.c.Lag()
 	if d := t.cmd.Admit(time.Now()); d > 0 {
 		t.keepOut()
 		t.timer = cn.c.AfterFunc(d, func(*engine.Conn) {
