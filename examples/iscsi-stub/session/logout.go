@@ -39,6 +39,32 @@ func (s *session) has(cid uint16) bool {
 // logOut ends the connections that match, and with a reason also the session, answers on
 // the connection that the request came by, and closes.
 func (s *session) logOut(why string, match func(*connection) bool, by *connection, itt pdu.Tag) {
+	s.leave(why, match, func(conns []*connection) {
+		by.c.Call(func(*engine.Conn) {
+			by.answerLogout(itt, pdu.LoggedOut)
+			for _, c := range conns {
+				c.c.Close()
+			}
+		})
+	})
+}
+
+// revoke ends the session, and tells the initiator so (section 11.9.1, event 3).
+func (s *session) revoke() {
+	all := func(*connection) bool { return true }
+	s.leave("revoked", all, func(conns []*connection) {
+		for _, c := range conns {
+			c.c.Call(func(*engine.Conn) {
+				c.announce(pdu.Async{Event: pdu.SessionDropped})
+				c.c.Close()
+			})
+		}
+	})
+}
+
+// leave aborts the tasks of the connections that match, with a reason for the session's end
+// if it is to, and then calls last to close them.
+func (s *session) leave(why string, match func(*connection) bool, last func([]*connection)) {
 	s.mu.Lock()
 	var conns []*connection
 	for _, c := range s.conns {
@@ -51,14 +77,7 @@ func (s *session) logOut(why string, match func(*connection) bool, by *connectio
 		s.ended, s.why = true, why
 	}
 	s.mu.Unlock()
-	s.abort(func(t *task) bool { return slices.Contains(conns, t.cn) }, func() {
-		by.c.Call(func(*engine.Conn) {
-			by.answerLogout(itt, pdu.LoggedOut)
-			for _, c := range conns {
-				c.c.Close()
-			}
-		})
-	})
+	s.abort(func(t *task) bool { return slices.Contains(conns, t.cn) }, func() { last(conns) })
 }
 
 func (cn *connection) answerLogout(itt pdu.Tag, r pdu.LogoutResult) {
@@ -71,12 +90,17 @@ func (cn *connection) answerLogout(itt pdu.Tag, r pdu.LogoutResult) {
 }
 
 // requestLogout asks the initiator to log out, as its namespace is drained (RFC 7143, section
-// 11.9.1). What does not go by itself is reset when the drain ends.
+// 11.9.1), and closes when it has not in time.
 func (cn *connection) requestLogout() {
-	if p := cn.room(cn.format.Size(0)); p != nil {
-		cn.sentStatus(pdu.Async{
-			Numbers: cn.numbers(), Event: pdu.LogoutRequested,
-			Parameter3: uint16(cn.server.cfg.LogoutTime / time.Second),
-		}.Append(p, cn.format))
+	within := cn.server.cfg.LogoutTime
+	cn.announce(pdu.Async{Event: pdu.LogoutRequested, Parameter3: uint16(within / time.Second)})
+	cn.c.AfterFunc(within, func(c *engine.Conn) { c.Close() })
+}
+
+// announce sends an asynchronous message.
+func (cn *connection) announce(p pdu.Async) {
+	if room := cn.room(cn.format.Size(0)); room != nil {
+		p.Numbers = cn.numbers()
+		cn.sentStatus(p.Append(room, cn.format))
 	}
 }

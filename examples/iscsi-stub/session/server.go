@@ -91,13 +91,14 @@ func (s *Server) Sessions() []State {
 	return all
 }
 
-// CloseSessions resets the connections of the sessions that match, as when a tenant has
-// lost a target, and returns how many those are. Their tasks are aborted.
+// CloseSessions ends the sessions that match, as when a tenant has lost a target, and
+// returns how many those are. Their tasks are aborted, and then the initiators told; it does
+// not wait for that.
 func (s *Server) CloseSessions(match func(*Info) bool) int {
 	n := 0
 	for _, one := range s.sessions() {
 		if match(&one.info) {
-			one.end("revoked", nil)
+			one.revoke()
 			n++
 		}
 	}

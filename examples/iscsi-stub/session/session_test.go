@@ -364,6 +364,48 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// Who is asked to log out and does not is seen off in LogoutTime: the drain once waited for
+// it to the end.
+func TestDrainIgnored(t *testing.T) {
+	f := newFixture(t, options{
+		config: func(c *Config) { c.LogoutTime = time.Millisecond },
+		engine: engine.Config{DrainTimeout: time.Hour},
+	})
+	c := f.client(t)
+	over := make(chan error, 1)
+	go func() { over <- f.engine.Shutdown(context.Background()) }()
+	c.receive(pdu.OpAsync)
+	if _, err := c.Receive(); !errors.Is(err, io.EOF) {
+		t.Errorf("after the request: %v", err)
+	}
+	_ = c.Close()
+	if err := <-over; err != nil {
+		t.Error(err)
+	}
+}
+
+// A session that is revoked ends with a message, and all its tasks before that.
+func TestRevoked(t *testing.T) {
+	f := newFixture(t, options{})
+	c := f.client(t, noImmediate...)
+	c.send(c.next(write10(7, 1)))
+	c.receive(pdu.OpR2T)
+	if n := f.server.CloseSessions(func(s *Info) bool { return s.Target == "elsewhere" }); n != 0 {
+		t.Errorf("%d sessions match", n)
+	}
+	if n := f.server.CloseSessions(func(s *Info) bool { return s.Target != "" }); n != 1 {
+		t.Errorf("%d sessions match, not one", n)
+	}
+	if p := c.receive(pdu.OpAsync); p.AsyncEvent() != pdu.SessionDropped {
+		t.Errorf("event %d", p.AsyncEvent())
+	}
+	if _, err := c.Receive(); !errors.Is(err, io.EOF) {
+		t.Errorf("after the message: %v", err)
+	}
+	_ = c.Close()
+	f.watch.await(t, "the end of the session", func() bool { return len(f.server.Sessions()) == 0 })
+}
+
 // The namespace goes away in the middle of everything: nothing is left, as every fixture
 // checks, of tasks that wait, that a worker has, or that are half received.
 func TestVanish(t *testing.T) {
