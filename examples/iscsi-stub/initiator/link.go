@@ -27,13 +27,17 @@ type link struct {
 	left    bool // logged out: the target may close it
 }
 
-func (s *Session) add(c *Conn, cid uint16, r LoginResult) {
+// add adds a connection, unless the session is over meanwhile.
+func (s *Session) add(c *Conn, cid uint16, r LoginResult) error {
 	l := &link{
 		Conn: c, s: s, cid: cid, params: r.Params, tasks: map[pdu.Tag]*Task{},
 		stats: statuses{next: r.ExpStatSN}, more: sync.NewCond(&s.mu),
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.err != nil {
+		return s.err
+	}
 	if old := s.find(int(cid)); old != nil {
 		s.conns = append(s.conns, l) // first, so that the session is not without one
 		s.remove(old, ErrClosed)
@@ -43,6 +47,7 @@ func (s *Session) add(c *Conn, cid uint16, r LoginResult) {
 	}
 	s.reader.Go(l.read)
 	s.reader.Go(l.write)
+	return nil
 }
 
 // send queues a PDU.

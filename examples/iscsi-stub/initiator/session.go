@@ -52,8 +52,7 @@ func Open(ctx context.Context, nc net.Conn, cfg Config) (*Session, error) {
 		cmdSN: result.CmdSN, maxSN: result.Window.MaxCmdSN, expSN: result.Window.ExpCmdSN,
 	}
 	s.cfg.ISID, s.cfg.TSIH = result.ISID, result.TSIH
-	s.add(c, cfg.CID, result)
-	return s, nil
+	return s, s.add(c, cfg.CID, result)
 }
 
 // Join adds a connection to the session, or, if there is one of that CID,
@@ -74,7 +73,9 @@ func (s *Session) Join(ctx context.Context, nc net.Conn, cid uint16) error {
 	of.HeaderDigest, of.DataDigest = result.HeaderDigest, result.DataDigest
 	of.MaxSend, of.MaxRecv = result.MaxSend, result.MaxRecv
 	result.Params = of
-	s.add(c, cid, result)
+	if err := s.add(c, cid, result); err != nil {
+		return errors.Join(err, nc.Close())
+	}
 	return nil
 }
 
