@@ -13,6 +13,8 @@ type reserving struct {
 	persistent atomic.Pointer[reservations]
 	classic    atomic.Pointer[path] // who holds it by RESERVE(6) or (10), if anybody
 
+	noting sync.Mutex // held while the unit's reserved is set
+
 	// turn is held while the state changes and the keeper saves, and so by goroutines that
 	// may block only.
 	turn sync.Mutex
@@ -43,8 +45,11 @@ func (c *Command) allowedBy(does traits) bool {
 	return does&underWriteExclusive != 0
 }
 
-// noteReserved sets what tells Start to look at the reservations at all.
+// noteReserved sets what tells Start to look at the reservations at all. The last to look is
+// the last to set.
 func (u *Unit) noteReserved() {
+	u.reserving.noting.Lock()
+	defer u.reserving.noting.Unlock()
 	u.reserved.Store(u.reserving.classic.Load() != nil || u.reserving.persistent.Load().kind != noReservation)
 }
 
