@@ -48,6 +48,8 @@ func TestReload(t *testing.T) {
 	p := programtest.Launch(t, both, "-config", file, "-netns-dir", lab.Dir())
 	p.Await(t, "msg=ready")
 	inBlue, inRed := mustEnter(t, blue, diskName), mustEnter(t, red, diskName)
+	moving := lab.MustAdd(t, "blue-2")
+	moved := mustEnter(t, moving, diskName)
 	chap := &initiator.CHAP{Name: "ann", Secret: "what-only-ann-knows"}
 	inSecret, err := enter(t, blue, initiator.Config{Target: secretName, CHAP: chap})
 	if err != nil {
@@ -84,6 +86,17 @@ func TestReload(t *testing.T) {
 		t.Error("the secret of before is good still")
 	}
 	isOpen(t, mustEnter(t, green, diskName))
+
+	// A namespace becomes green's: it has no way to blue's disk any more, though that is there.
+	text = strings.Replace(strings.Replace(text, "namespaces: blue-*", "namespaces: blue-1", 1), "namespaces: green", "namespaces: [green, blue-2]", 1)
+	reload(t, p, file, text, "the tenants are those of the file.*tenants=3")
+	if _, err := moved.Ping(t.Context(), 0, nil); err == nil {
+		t.Error("a namespace that is another tenant's keeps a session of blue's")
+	}
+	if c, err := mustEnter(t, moving, diskName).ReadCapacity(t.Context(), initiator.LUN(0)); err != nil || c.Blocks != 1<<20/512 {
+		t.Errorf("where green's disk should be: %v, %v", c, err)
+	}
+	isOpen(t, inBlue)
 
 	// Blue's secret target and red go; the sessions of what is left go on.
 	text = text[:strings.Index(text, "  - iqn: "+secretName)] + text[strings.Index(text, "- {name: green"):]

@@ -105,11 +105,9 @@ func load(file string, log *slog.Logger) (*tenant.File, error) {
 	return f, nil
 }
 
-// apply has sessions end whose targets are gone, and no others.
+// apply has sessions end that would not be let in now, and no others.
 func apply(tenants *tenant.Directory, server *session.Server, f *tenant.File) error {
-	return tenants.Apply(f, func(gone tenant.Gone) {
-		server.CloseSessions(func(s *session.Info) bool { return gone(s.Tenant, s.Target) })
-	})
+	return tenants.Apply(f, func() { server.Revoke() })
 }
 
 // follow reads the file again at each signal, until ctx ends or the function that it returns

@@ -107,6 +107,9 @@ func (cn *connection) admit(c *engine.Conn) {
 	}
 	again := func() { c.Call(cn.admit) }
 	plan, status := r.Plan(live)
+	if !cn.welcome(&r) {
+		status = login.NotFound
+	}
 	switch {
 	case status != login.Success:
 		tn.mu.Unlock()
@@ -143,6 +146,19 @@ func (cn *connection) admit(c *engine.Conn) {
 	}
 }
 
+// welcome says whether a login leads where the Directory would let it now: it may have begun
+// before that was told something else. The tenancy's mutex is held, so that Revoke finds what
+// was let in before.
+func (cn *connection) welcome(r *login.Result) bool {
+	var target *Target
+	if !r.Discovery {
+		if target = cn.view.find(r.Target.Name); target == nil {
+			return false
+		}
+	}
+	return cn.server.welcome(cn.c.Namespace(), target, &Info{Tenant: cn.tenancy.name, Initiator: r.Initiator, User: r.User})
+}
+
 // open makes a new session, with the tenancy's mutex held; nil and why, if there cannot be one.
 func (cn *connection) open(r *login.Result) (*session, login.Status) {
 	tn := cn.tenancy
@@ -151,9 +167,7 @@ func (cn *connection) open(r *login.Result) (*session, login.Status) {
 	}
 	var target *Target
 	if !r.Discovery {
-		if target = cn.view.find(r.Target.Name); target == nil {
-			return nil, login.NotFound
-		}
+		target = cn.view.find(r.Target.Name)
 	}
 	tsih := tn.newTSIH()
 	if tsih == 0 {

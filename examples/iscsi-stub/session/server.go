@@ -91,13 +91,14 @@ func (s *Server) Sessions() []State {
 	return all
 }
 
-// CloseSessions ends the sessions that match, as when a tenant has lost a target, and
-// returns how many those are. Their tasks are aborted, and then the initiators told; it does
-// not wait for that.
-func (s *Server) CloseSessions(match func(*Info) bool) int {
+// Revoke ends the sessions that the Directory would not let in any more, whatever their
+// secrets were, and returns how many those are. Their tasks are aborted, and then the initiators
+// told; it does not wait for that. It is for a Directory that says something else than before:
+// logins that are under way find out themselves.
+func (s *Server) Revoke() int {
 	n := 0
 	for _, one := range s.sessions() {
-		if match(&one.info) {
+		if !one.welcome() {
 			one.revoke()
 			n++
 		}

@@ -18,6 +18,7 @@ type session struct {
 	tenancy *tenancy
 	info    Info
 	params  login.Params
+	target  *Target      // nil in a discovery session
 	device  *scsi.Device // nil in a discovery session
 	nexus   *scsi.Nexus  // the same
 
@@ -54,6 +55,7 @@ func newSession(cn *connection, r *login.Result, target *Target, tsih uint16) *s
 		server:  cn.server,
 		tenancy: cn.tenancy,
 		params:  r.Params,
+		target:  target,
 		info: Info{
 			Tenant: cn.tenancy.name, Namespace: cn.c.Namespace().Name(),
 			Initiator: r.Initiator, Alias: r.Alias, User: r.User,

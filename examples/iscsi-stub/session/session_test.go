@@ -148,6 +148,7 @@ func TestReinstatement(t *testing.T) {
 	if _, err := old.Start(f.context(), initiator.Read(lun0, 0, 512, 512)); err != nil {
 		t.Fatal(err)
 	}
+	f.tasks(1)
 	again := f.dial(cfg)
 	f.watch.await(t, "end", func() bool { return f.watch.closed["reinstated"] == 1 && f.watch.aborted == 1 })
 	if err := again.TestUnitReady(f.context(), lun0); err != nil {
@@ -386,15 +387,14 @@ func TestDrainIgnored(t *testing.T) {
 
 // A session that is revoked ends with a message, and all its tasks before that.
 func TestRevoked(t *testing.T) {
-	f := newFixture(t, options{})
+	d := new(changing)
+	f := newFixture(t, options{config: d.begin})
 	c := f.client(t, noImmediate...)
 	c.send(c.next(write10(7, 1)))
 	c.receive(pdu.OpR2T)
-	if n := f.server.CloseSessions(func(s *Info) bool { return s.Target == "elsewhere" }); n != 0 {
-		t.Errorf("%d sessions match", n)
-	}
-	if n := f.server.CloseSessions(func(s *Info) bool { return s.Target != "" }); n != 1 {
-		t.Errorf("%d sessions match, not one", n)
+	d.Store(&Tenant{Name: "a"})
+	if n := f.server.Revoke(); n != 1 {
+		t.Errorf("%d sessions end, not one", n)
 	}
 	if p := c.receive(pdu.OpAsync); p.AsyncEvent() != pdu.SessionDropped {
 		t.Errorf("event %d", p.AsyncEvent())

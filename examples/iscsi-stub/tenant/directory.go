@@ -88,16 +88,13 @@ func (d *Directory) find(names []string) (found *session.Tenant, contested bool)
 	return found, false
 }
 
-// Gone reports that a session's target isn't its tenant's any more, or has become another.
-type Gone func(tenant, target string) bool
-
 // ErrDataMoved refuses a File with another directory of the data than before.
 var ErrDataMoved = errors.New("the directory of the data can't change while the program runs")
 
-// Apply makes another File what is served. Sessions go on, but for those whose targets are gone:
-// revoke is to end them, before their volumes are closed. An error has changed nothing, except
+// Apply makes another File what is served. Sessions go on, but for those that would not be let
+// in now: revoke, which may be nil, is to end them, before their volumes are closed. An error has changed nothing, except
 // that volumes may have grown.
-func (d *Directory) Apply(f *File, revoke func(Gone)) error {
+func (d *Directory) Apply(f *File, revoke func()) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
@@ -110,15 +107,11 @@ func (d *Directory) Apply(f *File, revoke func(Gone)) error {
 	if err := p.make(f); err != nil {
 		return errors.Join(err, p.undo())
 	}
-	old := d.devices
 	p.connect(f)
 	d.current.Store(&p.tenants)
 	d.devices, d.file = p.devices, f
 	if revoke != nil {
-		revoke(func(tenant, target string) bool {
-			key := targetKey(tenant, target)
-			return target != "" && (old[key] == nil || d.devices[key] != old[key])
-		})
+		revoke()
 	}
 	return p.closeOld()
 }
