@@ -140,6 +140,10 @@ func (cn *connection) deliver(h pdu.Header, data []byte) {
 // among the tasks is that of its CmdSN, on whichever loop it comes.
 func (cn *connection) deliverCommand(h pdu.Header, data []byte) {
 	s := cn.session
+	if s.ended { // as revoked, maybe: its connections are about to go
+		s.mu.Unlock()
+		return
+	}
 	if s.tasks.find(uint32(h.ITT())) != nil {
 		if !h.Immediate() {
 			s.window.take()

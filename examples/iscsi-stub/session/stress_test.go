@@ -205,7 +205,11 @@ func (p *plant) disturb(name string, r *rand.Rand, ended <-chan struct{}) {
 		case 0:
 			p.reload(nil, 64<<10+r.IntN(512<<10))
 		case 1:
-			p.server.CloseSessions(func(s *Info) bool { return s.Tenant == name && r.IntN(3) == 0 })
+			for _, s := range p.server.sessions() {
+				if s.info.Tenant == name && r.IntN(3) == 0 {
+					s.revoke()
+				}
+			}
 		}
 		time.Sleep(time.Duration(r.IntN(500)) * time.Microsecond)
 	}

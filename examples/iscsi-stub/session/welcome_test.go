@@ -52,7 +52,7 @@ func TestRevoke(t *testing.T) {
 			if n := f.server.Revoke(); n != 1 {
 				t.Errorf("%d sessions end, want 1", n)
 			}
-			if _, err := in.Ping(f.context(), 0, nil); err == nil {
+			if in.TestUnitReady(f.context(), lun0) == nil {
 				t.Error("who is in goes on")
 			}
 			if _, err := half.Login(f.context(), initiator.Config{Target: targetName}); err == nil {
