@@ -17,6 +17,8 @@ const (
 	chunkSize  = 64 << 10
 	leafChunks = 1024
 	leafSize   = leafChunks * chunkSize
+
+	maxMemory = 16 << 40 // bytes of a volume; its table then takes 2 MiB
 )
 
 type leaf [leafChunks]chunk

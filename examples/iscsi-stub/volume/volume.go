@@ -200,6 +200,8 @@ func (cfg *Config) check() (int64, error) {
 		return refuse("a volume has at least one block")
 	case cfg.Blocks > math.MaxInt64/uint64(cfg.BlockSize):
 		return refuse("%d blocks of %d bytes are more than a file can hold", cfg.Blocks, cfg.BlockSize)
+	case cfg.Kind == Memory && cfg.Blocks > maxMemory/uint64(cfg.BlockSize):
+		return refuse("%d blocks of %d bytes are more than a volume in memory can have", cfg.Blocks, cfg.BlockSize)
 	case cfg.Kind != File && cfg.Kind != Memory && cfg.Kind != Null:
 		return refuse("unknown kind %q", cfg.Kind)
 	case (cfg.Kind == File) != (cfg.Path != ""):
