@@ -29,6 +29,9 @@ func checkUnmap(c *Command) {
 // runUnmap gives back what the list names, all of it or, if an entry is wrong, nothing.
 func runUnmap(c *Command, w Wait) bool {
 	list, ok := c.unmapList()
+	if w == DontWait && c.total(list) > inlineMost {
+		return false
+	}
 	for ; ok && len(list) > 0; list = list[unmapDescriptor:] {
 		off, n := c.extent(list)
 		if n == 0 {
@@ -39,6 +42,15 @@ func runUnmap(c *Command, w Wait) bool {
 		}
 	}
 	return true
+}
+
+// total is how many bytes the list's descriptors are together.
+func (c *Command) total(list []byte) (total int64) {
+	for ; len(list) > 0; list = list[unmapDescriptor:] {
+		_, n := c.extent(list)
+		total += n
+	}
+	return total
 }
 
 // extent decodes an unmap block descriptor, in bytes of the volume.
