@@ -30,10 +30,9 @@ type Directory struct {
 	meter    Meter
 
 	current atomic.Pointer[map[string]*session.Tenant] // by the globs of their namespaces
+	units   atomic.Pointer[map[string]*unit]           // by the volume's name
 
-	mu      sync.Mutex // what Apply changes
-	file    *File
-	units   map[string]*unit   // by the volume's name
+	mu      sync.Mutex         // what Apply changes
 	devices map[string]*device // by tenant and target
 	closed  bool
 }
@@ -47,8 +46,9 @@ type Meter func(tenant, volume string) (meter any, release func())
 func Open(f *File, port uint16, log *slog.Logger, meter Meter) (*Directory, error) {
 	d := &Directory{
 		log: log, port: port, meter: meter, governor: qos.NewGovernor(time.Now()), data: f.Data,
-		units: make(map[string]*unit), devices: make(map[string]*device),
+		devices: make(map[string]*device),
 	}
+	d.units.Store(&map[string]*unit{})
 	d.current.Store(&map[string]*session.Tenant{})
 	if f.Data != "" {
 		if err := os.MkdirAll(f.Data, 0o700); err != nil {
@@ -103,17 +103,18 @@ func (d *Directory) Apply(f *File, revoke func()) error {
 	if f.Data != d.data {
 		return fmt.Errorf("%s: %w: it is %s", f.Path, ErrDataMoved, d.data)
 	}
-	p := &plan{d: d, units: make(map[string]*unit), devices: make(map[string]*device), tenants: make(map[string]*session.Tenant)}
+	p := &plan{d: d, settings: make(map[*unit]qos.Settings), units: make(map[string]*unit), devices: make(map[string]*device), tenants: make(map[string]*session.Tenant)}
 	if err := p.make(f); err != nil {
 		return errors.Join(err, p.undo())
 	}
 	p.connect(f)
 	d.current.Store(&p.tenants)
-	d.devices, d.file = p.devices, f
+	d.devices = p.devices
 	if revoke != nil {
 		revoke()
 	}
-	return p.closeOld()
+	p.closeOld()
+	return nil
 }
 
 // Close closes all volumes, after what goes on at them. Sessions should have ended.
@@ -126,7 +127,7 @@ func (d *Directory) Close() error {
 	d.closed = true
 	d.current.Store(&map[string]*session.Tenant{})
 	var errs []error
-	for _, u := range d.units {
+	for _, u := range *d.units.Load() {
 		errs = append(errs, u.close())
 	}
 	if d.catalog != nil {
@@ -136,12 +137,10 @@ func (d *Directory) Close() error {
 }
 
 // QoS are the counters of each volume's quality of service, by the names of tenant and
-// volume.
+// volume. It does not wait for an Apply, which may take its time.
 func (d *Directory) QoS(each func(tenant, volume string, c qos.Counters)) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	now := time.Now()
-	for name, u := range d.units {
+	for name, u := range *d.units.Load() {
 		tenant, volume, _ := strings.Cut(name, "/")
 		each(tenant, volume, u.shaper.Counters(now))
 	}

@@ -40,6 +40,8 @@ type plan struct {
 	devices map[string]*device
 	tenants map[string]*session.Tenant
 
+	settings map[*unit]qos.Settings // of old ones, which take effect when the plan is carried out
+
 	opened []*unit // new ones
 	closed []*unit // old ones, when the plan is carried out
 }
@@ -67,7 +69,7 @@ func (p *plan) volume(t *Tenant, v *Volume) error {
 		want.Path = filepath.Join(p.d.data, t.Name, v.Name+".img")
 	}
 	settings := v.QoS.settings()
-	if old := p.d.units[name]; old != nil && old.profile == want.Profile && old.toEnd == v.WriteSameToEnd {
+	if old := (*p.d.units.Load())[name]; old != nil && old.profile == want.Profile && old.toEnd == v.WriteSameToEnd {
 		p.units[name] = old
 		return p.keep(old, want, settings)
 	}
@@ -101,13 +103,17 @@ func (p *plan) keep(u *unit, want catalog.Volume, settings qos.Settings) error {
 			return err
 		}
 	}
-	return u.shaper.Set(settings, time.Now())
+	if err := settings.Validate(); err != nil {
+		return err
+	}
+	p.settings[u] = settings
+	return nil
 }
 
 // open opens a volume that isn't open, or that is to become another kind of disk: then the old
 // one is closed first, since a file is open once only.
 func (p *plan) open(want catalog.Volume, settings qos.Settings, toEnd bool) (*unit, error) {
-	if old := p.d.units[want.Name]; old != nil {
+	if old := (*p.d.units.Load())[want.Name]; old != nil {
 		return nil, errors.New("read-only, removable, thin and write-same-to-end can't change while the program runs")
 	}
 	cfg, keeper, err := p.config(want)
@@ -162,12 +168,15 @@ func (p *plan) undo() error {
 // connect makes devices of the units, and tenants of these. Initiators that are there see the
 // difference in their device's units.
 func (p *plan) connect(f *File) {
-	for name, old := range p.d.units {
+	for name, old := range *p.d.units.Load() {
 		if p.units[name] == nil {
 			p.closed = append(p.closed, old)
 		}
 	}
-	p.d.units = p.units
+	for u, settings := range p.settings {
+		_ = u.shaper.Set(settings, time.Now()) // they were validated
+	}
+	p.d.units.Store(&p.units)
 	for _, t := range f.Tenants {
 		st := t.session(p.d.port)
 		for i, target := range t.Targets {
@@ -234,13 +243,13 @@ func (dev *device) arrive(wanted map[uint16]*unit) {
 	}
 }
 
-// closeOld closes the volumes that are nobody's any more.
-func (p *plan) closeOld() error {
-	var errs []error
+// closeOld closes the volumes that are nobody's any more. What fails then changes nothing.
+func (p *plan) closeOld() {
 	for _, u := range p.closed {
-		errs = append(errs, u.close())
+		if err := u.close(); err != nil {
+			p.d.log.Error("closing a volume that has gone", "volume", u.Name(), "err", err)
+		}
 	}
-	return errors.Join(errs...)
 }
 
 // groups are a target's portal groups, in order.
