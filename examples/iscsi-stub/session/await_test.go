@@ -23,7 +23,8 @@ func TestSanitizeKeepsNoWorker(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for two.TestUnitReady(f.context(), lun0) == nil {
+	for ready := true; ready; { // until it has begun
+		ready = two.TestUnitReady(f.context(), lun0) == nil
 	}
 	if _, err := two.Do(f.context(), reserveOut(0, 0, 0, 1)); err != nil {
 		t.Errorf("REGISTER meanwhile: %v", err)
