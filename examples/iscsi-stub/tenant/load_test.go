@@ -235,6 +235,14 @@ func TestAnchors(t *testing.T) {
 func TestErrorsHaveNoSecrets(t *testing.T) {
 	const secret = "kw8rTzq1pLx0"
 	text := "tenants:\n- name: a\n  namespaces: a\n  discovery-chap:\n    users:\n    - user: u\n      secret: " + secret + "\n"
+	for _, line := range []string{
+		"{user: u, secret:" + secret + "}", "{user: u, " + secret + "}", "{user: u, secret" + secret + ": x}", "{user: u, secret: }, secret:" + secret,
+	} {
+		_, err := Parse("t.yaml", []byte("tenants: [{name: a, namespaces: a, discovery-chap: {users: "+line+"}}]\n"))
+		if err != nil && strings.Contains(err.Error(), secret) {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
 	begin := strings.Index(text, "users")
 	for i := begin; i < len(text); i++ {
 		for _, insert := range []string{"", " ", "\n", ":", ": ", "\"", "'", "[", "{", "]", "}", "&", "*", "!", "|", ">", "-", ",", "?", "%", "@", "\t", "\\", "\x00"} {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -137,7 +138,7 @@ func (r *reader) mapping(n ast.Node, what string, fields ...field) {
 		key := it.Key().GetToken().Value
 		values[key] = it.Value()
 		if !slices.ContainsFunc(fields, func(f field) bool { return f.key == key }) {
-			r.add(at(it.Key()), "%q is no key of %s, which has %s", key, what, keys(fields))
+			r.add(at(it.Key()), "%s is no key of %s, which has %s", shown(key, fields), what, keys(fields))
 		}
 	}
 	for _, f := range fields {
@@ -149,6 +150,16 @@ func (r *reader) mapping(n ast.Node, what string, fields ...field) {
 			r.add(at(n), "%s lacks its %s", what, f.key)
 		}
 	}
+}
+
+// shown is a key that is unknown, unless it may be a secret: what should have been a value is
+// one without the space behind its colon, or in its place.
+func shown(key string, fields []field) string {
+	if slices.ContainsFunc(fields, func(f field) bool { return f.key == "secret" }) {
+		return "this"
+	}
+	before, _, _ := strings.Cut(key, ":")
+	return strconv.Quote(before)
 }
 
 func keys(fields []field) string {
