@@ -38,6 +38,8 @@ type commands struct {
 	Toolkit    toolkit.Command    `cmd:"" help:"What a protocol author builds with, against what else there is: net/http through Engine.Listener, TLS on a loop."`
 	Packets    packets.Command    `cmd:"" help:"UDP: packets a CPU second, against loops around package net."`
 	Iscsi      iscsi.Command      `cmd:"" help:"examples/iscsi-stub against tgtd: I/Os a second, CPU and system calls an I/O."`
+	Tenants    iscsi.Tenants      `cmd:"" help:"examples/iscsi-stub for many tenants with one address against a tgtd for each: memory, threads, CPU."`
+	Noise      iscsi.Noise        `cmd:"" help:"What a noisy tenant of examples/iscsi-stub does to a quiet one, with quality of service and without."`
 	Regress    regress.Command    `cmd:"" help:"Ratios against a kept baseline; exits 1 on a regression."`
 	Report     report.Command     `cmd:"" help:"Makes the page docs/results of the newest results."`
 }

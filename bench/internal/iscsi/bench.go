@@ -23,27 +23,44 @@ type bench struct {
 // errMissing says what has to be installed.
 var errMissing = errors.New("not installed: make bench-peers installs it")
 
-func newBench(ctx context.Context, c *Command) (*bench, error) {
-	for _, program := range []string{"tgtd", "iscsi-perf", "qemu-img", "strace"} {
+// find says which programs are missing.
+func find(programs ...string) error {
+	for _, program := range programs {
 		if _, err := exec.LookPath(program); err != nil {
-			return nil, fmt.Errorf("%s: %w", program, errMissing)
+			return fmt.Errorf("%s: %w", program, errMissing)
 		}
 	}
-	b := &bench{Command: c}
+	return nil
+}
+
+func newBench(ctx context.Context, c *Command) (*bench, error) {
+	if err := find("tgtd", "iscsi-perf", "qemu-img", "strace"); err != nil {
+		return nil, err
+	}
+	b, err := newSite(c, 1)
+	if err != nil {
+		return nil, err
+	}
 	if err := b.open(ctx); err != nil {
 		return nil, errors.Join(err, b.close())
 	}
 	return b, nil
 }
 
+// newSite makes a bench of namespaces and a folder, and no servers yet.
+func newSite(c *Command, spaces int) (_ *bench, err error) {
+	b := &bench{Command: c}
+	if b.dir, err = os.MkdirTemp("/dev/shm", "nsreactor-iscsi-"); err == nil {
+		b.spaces, err = lab.NewNamespaces(spaces)
+	}
+	if err != nil {
+		return nil, errors.Join(err, b.close())
+	}
+	return b, nil
+}
+
 // open starts everything; what it has started is there to be closed even if it fails.
-func (b *bench) open(ctx context.Context) (err error) {
-	if b.dir, err = os.MkdirTemp("/dev/shm", "nsreactor-iscsi-"); err != nil {
-		return err
-	}
-	if b.spaces, err = lab.NewNamespaces(1); err != nil {
-		return err
-	}
+func (b *bench) open(ctx context.Context) error {
 	for _, name := range []string{"tgtd", "iscsi-stub"} {
 		if !slices.Contains(b.Servers, name) {
 			continue
@@ -98,12 +115,12 @@ func (b *bench) pairs() []pair {
 }
 
 // versions are those of rivals and clients, as far as they say.
-func versions(ctx context.Context) []string {
+func versions(ctx context.Context, programs ...string) []string {
 	var all []string
-	for _, args := range [][]string{{"tgtd", "--version"}, {"qemu-img", "--version"}} {
-		out, err := exec.CommandContext(ctx, args[0], args[1:]...).Output() //nolint:gosec // fixed
+	for _, program := range programs {
+		out, err := exec.CommandContext(ctx, program, "--version").Output() //nolint:gosec // fixed
 		if first, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n"); err == nil {
-			all = append(all, args[0]+" "+first)
+			all = append(all, program+" "+first)
 		}
 	}
 	return all

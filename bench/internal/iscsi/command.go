@@ -63,7 +63,7 @@ func (c *Command) Run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
 	r := record.New[Run, Result]("iscsi", os.Args[1:])
-	r.Versions = versions(ctx)
+	r.Versions = versions(ctx, "tgtd", "qemu-img")
 	bar := progress.New(c.Rounds*len(b.pairs()), "iscsi")
 	measureErr := c.measure(ctx, b, &r.Rows, bar.Step)
 	bar.Finish()

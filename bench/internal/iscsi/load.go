@@ -95,9 +95,13 @@ func (b *bench) load(ctx context.Context, p pair, count int) (done, error) {
 	return d, err
 }
 
-// inside is a command that runs in the bench's namespace.
+// inside is a command that runs in the bench's first namespace.
 func (b *bench) inside(ctx context.Context, args ...string) *exec.Cmd {
-	return exec.CommandContext(ctx, "nsenter", append([]string{"--net=" + b.spaces.Path(0)}, args...)...)
+	return b.insideOf(ctx, 0, args...)
+}
+
+func (b *bench) insideOf(ctx context.Context, i int, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, "nsenter", append([]string{"--net=" + b.spaces.Path(i)}, args...)...)
 }
 
 var (

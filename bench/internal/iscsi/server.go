@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -51,8 +52,8 @@ func (p *process) url(lun int) string {
 }
 
 // start starts a server on its CPU.
-func (b *bench) start(p *process, args ...string) error {
-	p.cmd = b.inside(context.Background(), args...)
+func (b *bench) start(p *process, cmd *exec.Cmd) error {
+	p.cmd = cmd
 	p.cmd.Stdout, p.cmd.Stderr = &p.said, &p.said
 	p.exited = make(chan error, 1)
 	if err := lab.Start(p.cmd, b.ServerCPU, b.Nice); err != nil {
@@ -86,7 +87,7 @@ func (p *process) until(ctx context.Context, try func() error) error {
 // stop ends a server at once: tgtd does not listen to SIGTERM while it has targets.
 func (p *process) stop() error {
 	err := p.cmd.Process.Kill()
-	_ = (<-p.exited) // killed, as it was meant to be
+	<-p.exited // killed, as it was meant to be
 	return err
 }
 
@@ -114,7 +115,7 @@ func (b *bench) startTgtd(ctx context.Context) (server, error) {
 	if err := makeFile(file); err != nil {
 		return nil, err
 	}
-	err := b.start(&s.process, "tgtd", "-f", "-C", s.control, "--iscsi", fmt.Sprintf("portal=%s:%d", address, s.port))
+	err := b.start(&s.process, b.inside(context.Background(), "tgtd", "-f", "-C", s.control, "--iscsi", fmt.Sprintf("portal=%s:%d", address, s.port)))
 	if err != nil {
 		return nil, err
 	}
@@ -160,9 +161,7 @@ func (*stub) disks() []disk {
 	return []disk{{"memory", 1}, {"file", 2}, {"null", 3}}
 }
 
-const tenants = `data: %s
-tenants:
-  - name: bench
+const tenants = `  - name: bench
     namespaces: [bench]
     volumes:
       - {name: memory, size: 256MiB, kind: memory}
@@ -173,25 +172,42 @@ tenants:
         luns: {1: memory, 2: file, 3: none}
 `
 
-// startStub builds and starts one. Volumes are written once, as tgtd's file is.
-func (b *bench) startStub(ctx context.Context) (server, error) {
-	program := filepath.Join(b.dir, "iscsi-stub")
-	build := exec.CommandContext(ctx, "go", "build", "-C", "..", "-o", program, "./examples/iscsi-stub") // of the module around bench
-	if err := quiet(build); err != nil {
-		return nil, err
-	}
-	config, spaces := filepath.Join(b.dir, "tenants.yaml"), filepath.Join(b.dir, "netns")
+// program is ours.
+func (b *bench) program() string { return filepath.Join(b.dir, "iscsi-stub") }
+
+// build builds it, out of the module around bench.
+func (b *bench) build(ctx context.Context) error {
+	return quiet(exec.CommandContext(ctx, "go", "build", "-C", "..", "-o", b.program(), "./examples/iscsi-stub")) //nolint:gosec // fixed
+}
+
+// runStub starts one that serves as many namespaces as there are names.
+func (b *bench) runStub(config string, names ...string) (*stub, error) {
+	file, spaces := filepath.Join(b.dir, "tenants.yaml"), filepath.Join(b.dir, "netns")
 	err := errors.Join(
-		os.WriteFile(config, fmt.Appendf(nil, tenants, filepath.Join(b.dir, "data"), iqn), 0o600),
+		os.WriteFile(file, []byte("data: "+filepath.Join(b.dir, "data")+"\ntenants:\n"+config), 0o600),
 		os.MkdirAll(filepath.Join(b.dir, "data"), 0o700),
 		os.MkdirAll(spaces, 0o700),
-		os.Symlink(b.spaces.Path(0), filepath.Join(spaces, "bench")),
 	)
+	for i, name := range names {
+		linkErr := os.Symlink(b.spaces.Path(i), filepath.Join(spaces, name))
+		if !errors.Is(linkErr, fs.ErrExist) { // of one that ran before
+			err = errors.Join(err, linkErr)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
 	s := &stub{process{port: 3260}}
-	if err := b.start(&s.process, program, "-config", config, "-netns-dir", spaces, "-loops", "1"); err != nil {
+	return s, b.start(&s.process, b.inside(context.Background(), b.program(), "-config", file, "-netns-dir", spaces, "-loops", "1"))
+}
+
+// startStub starts one. Volumes are written once, as tgtd's file is.
+func (b *bench) startStub(ctx context.Context) (server, error) {
+	if err := b.build(ctx); err != nil {
+		return nil, err
+	}
+	s, err := b.runStub(fmt.Sprintf(tenants, iqn), "bench")
+	if err != nil {
 		return nil, err
 	}
 	err = s.until(ctx, func() error { return quiet(b.inside(ctx, "iscsi-inq", s.url(1))) })

@@ -150,6 +150,18 @@ func MeasureMemory(pids []int) (Memory, error) {
 	return sum, nil
 }
 
+// CountFiles is how many descriptors processes have open.
+func CountFiles(pids []int) (count int, err error) {
+	for _, pid := range pids {
+		entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+		if err != nil && !gone(err) {
+			return count, err
+		}
+		count += len(entries)
+	}
+	return count, nil
+}
+
 // statusNumber is the number behind a label that begins a line, 0 without one.
 func statusNumber(text []byte, label string) uint64 {
 	for line := range bytes.Lines(text) {

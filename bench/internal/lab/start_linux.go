@@ -94,3 +94,41 @@ func RaiseOwnNice(nice int) (allowed int, err error) {
 	setSessionNice(os.Getpid(), nice)
 	return nice, nil
 }
+
+// PinSelf has all threads of this process run on one CPU only, also those that come,
+// until the function that it returns is called; a negative cpu means any.
+func PinSelf(cpu int) (restore func() error, err error) {
+	var before, only unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		return nil, os.NewSyscallError("sched_getaffinity", err)
+	}
+	restore = func() error { return pinThreads(&before) }
+	if cpu < 0 {
+		return restore, nil
+	}
+	only.Set(cpu)
+	return restore, pinThreads(&only)
+}
+
+// pinThreads looks again until there is no thread that it has not seen: a thread inherits
+// what the one has that makes it.
+func pinThreads(cpus *unix.CPUSet) error {
+	for seen, more := map[string]bool{}, true; more; {
+		tasks, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			return err
+		}
+		more = false
+		for _, task := range tasks {
+			tid, err := strconv.Atoi(task.Name())
+			if err != nil || seen[task.Name()] {
+				continue
+			}
+			seen[task.Name()], more = true, true
+			if err := unix.SchedSetaffinity(tid, cpus); err != nil && !errors.Is(err, unix.ESRCH) {
+				return os.NewSyscallError("sched_setaffinity", err)
+			}
+		}
+	}
+	return nil
+}
