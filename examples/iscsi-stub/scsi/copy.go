@@ -66,7 +66,19 @@ type copySegment struct {
 	fault               Sense // why it cannot be done, found before anything is copied
 }
 
-// runCopy copies one segment after the other, on a worker.
+// copyUnderWay is a copy that goes on, on a goroutine of its own: quality of service may make it
+// last for long.
+type copyUnderWay struct {
+	stop     chan struct{}
+	stopping sync.Once
+
+	mu     sync.Mutex
+	over   bool
+	failed *Sense
+	done   func() // who waits for the end
+}
+
+// runCopy begins to copy, one segment after the other. The status waits for the end.
 func runCopy(c *Command, w Wait) bool {
 	if c.OutLen == 0 {
 		return true
@@ -83,15 +95,46 @@ func runCopy(c *Command, w Wait) bool {
 		c.fail(IllegalRequest, OperationInProgress)
 		return true
 	}
-	for _, s := range plan.segments {
-		if failed := c.copySegment(s); failed != nil {
-			c.check(*failed)
+	k := &copyUnderWay{stop: make(chan struct{})}
+	c.scratch, c.wait = k, (*Command).awaitCopy
+	go c.path.copySegments(k, plan.segments, result)
+	return true
+}
+
+// copySegments is the copy's goroutine.
+func (p *path) copySegments(k *copyUnderWay, segments []copySegment, result *copyResult) {
+	var failed *Sense
+	var sense []byte
+	for _, s := range segments {
+		if failed = p.copySegment(s, k.stop); failed != nil {
+			sense = failed.Append(nil, p.unit.mode().DescriptorSense)
 			break
 		}
-		c.path.copies.progress(result, uint64(s.n))
+		p.copies.progress(result, uint64(s.n))
 	}
-	c.path.copies.end(result, c.Sense)
-	return true
+	p.copies.end(result, sense)
+	k.mu.Lock()
+	k.over, k.failed = true, failed
+	done := k.done
+	k.mu.Unlock()
+	if done != nil {
+		done()
+	}
+}
+
+// awaitCopy is Await for an EXTENDED COPY.
+func (c *Command) awaitCopy(done func()) bool {
+	k, _ := c.scratch.(*copyUnderWay)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.over {
+		k.done = done
+		return true
+	}
+	if k.failed != nil {
+		c.check(*k.failed)
+	}
+	return false
 }
 
 // begin holds the result of a copy from now on, if it is to be held.
@@ -151,7 +194,7 @@ func (c *Command) copyPlan() (p copyPlan, ok bool) {
 		if !good {
 			return p, false
 		}
-		p.segments = c.copySegments(list[units:units+int(segments)], found)
+		p.segments = c.readSegments(list[units:units+int(segments)], found)
 	}
 	return p, !c.failed()
 }
@@ -186,8 +229,8 @@ func (n *Nexus) unitNamed(codeSet, kind byte, name []byte) *Unit {
 	return nil
 }
 
-// copySegments reads block device to block device segment descriptors (SPC-4, tables 119, 133).
-func (c *Command) copySegments(list []byte, units []*Unit) (segments []copySegment) {
+// readSegments reads block device to block device segment descriptors (SPC-4, tables 119, 133).
+func (c *Command) readSegments(list []byte, units []*Unit) (segments []copySegment) {
 	for len(list) > 0 {
 		if len(list) < 4 {
 			c.fail(IllegalRequest, ParameterListLengthError)
@@ -237,13 +280,13 @@ func (c *Command) readSegment(d []byte, units []*Unit) (s copySegment) {
 	} else {
 		s.n *= from
 	}
-	s.fault = c.copyFault(s)
+	s.fault = c.path.copyFault(s)
 	return s
 }
 
 // copyFault says why a segment cannot be copied. The copy manager may do what the nexus may
 // do that asked it, and no more.
-func (c *Command) copyFault(s copySegment) Sense {
+func (p *path) copyFault(s copySegment) Sense {
 	aborted := func(code Code) Sense { return Sense{Key: CopyAborted, Code: code} }
 	from, to := int64(s.source.volume.BlockSize()), int64(s.destination.volume.BlockSize())
 	switch {
@@ -253,7 +296,7 @@ func (c *Command) copyFault(s copySegment) Sense {
 		return aborted(NoAdditionalSense)
 	case s.from%from != 0, s.n%from != 0, s.to%to != 0, s.n%to != 0:
 		return aborted(UnexpectedInexactSegment)
-	case !c.nexus.mayCopy(s.source, reads), !c.nexus.mayCopy(s.destination, writes):
+	case !p.nexus.mayCopy(s.source, reads), !p.nexus.mayCopy(s.destination, writes):
 		return aborted(ThirdPartyDeviceFailure)
 	}
 	return Sense{}
@@ -272,12 +315,12 @@ func (n *Nexus) mayCopy(u *Unit, does traits) bool {
 }
 
 // copySegment copies a segment.
-func (c *Command) copySegment(s copySegment) *Sense {
+func (p *path) copySegment(s copySegment, stop <-chan struct{}) *Sense {
 	if s.fault != (Sense{}) {
 		return &s.fault
 	}
 	// What has changed since the list was read: a reservation, or the medium.
-	if s.fault = c.copyFault(s); s.fault != (Sense{}) {
+	if s.fault = p.copyFault(s); s.fault != (Sense{}) {
 		return &s.fault
 	}
 	buffer := scratch.Get().(*[64 << 10]byte)
@@ -285,9 +328,9 @@ func (c *Command) copySegment(s copySegment) *Sense {
 	for pos := int64(0); pos < s.n; pos += int64(len(buffer)) {
 		part := buffer[:min(int64(len(buffer)), s.n-pos)]
 		n := int64(len(part))
-		err := s.source.shaped(false, n, nil, func() error { return s.source.volume.ReadAt(part, s.from+pos, MayWait) })
+		err := s.source.shaped(false, n, stop, func() error { return s.source.volume.ReadAt(part, s.from+pos, MayWait) })
 		if err == nil {
-			err = s.destination.shaped(true, n, nil, func() error { return s.destination.volume.WriteAt(part, s.to+pos, false, MayWait) })
+			err = s.destination.shaped(true, n, stop, func() error { return s.destination.volume.WriteAt(part, s.to+pos, false, MayWait) })
 		}
 		if err != nil {
 			code := ThirdPartyDeviceFailure

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"encoding/binary"
 	"testing"
 	"time"
@@ -41,6 +42,53 @@ func TestSanitizeKeepsNoWorker(t *testing.T) {
 	if _, err := one.Do(f.context(), blockErase); err != nil {
 		t.Error(err)
 	}
+}
+
+// An EXTENDED COPY that quality of service slowed kept a worker; aborted, it copies no more when
+// that is answered.
+func TestCopyKeepsNoWorker(t *testing.T) {
+	b := tick{new(brake)}
+	f := newFixture(t, options{shaper: b, engine: engine.Config{Workers: 1}})
+	one, two := f.dial(initiator.Config{Initiator: "iqn.2026-01.example:one"}), f.dial(initiator.Config{Initiator: "iqn.2026-01.example:two"})
+	page, err := one.VPD(f.context(), lun0, 0x83)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := make([]byte, 16+32+28)
+	list[3], list[11] = 32, 28
+	unit, segment := list[16:], list[48:]
+	unit[0], unit[4], unit[5], unit[7] = 0xE4, 1, 3, 8
+	copy(unit[8:], page[bytes.Index(page, []byte{1, 3, 0, 8})+4:][:8])
+	segment[0], segment[3], segment[11], segment[27] = 0x02, 0x18, 1, 8 // a block from 0 to 8
+	extendedCopy := initiator.Command{CDB: []byte{0x83, 13: byte(len(list)), 15: 0}, Out: list}
+	if _, err := one.Do(f.context(), extendedCopy); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := one.Do(f.context(), initiator.Write(lun0, 0, bytes.Repeat([]byte{7}, 512), 512)); err != nil {
+		t.Fatal(err)
+	}
+	b.on.Store(true)
+	copying, err := one.Start(f.context(), extendedCopy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.tasks(1)
+	if _, err := two.Do(f.context(), reserveOut(0, 0, 0, 1)); err != nil {
+		t.Errorf("REGISTER meanwhile: %v", err)
+	}
+	if r, err := one.Manage(f.context(), pdu.AbortTask, lun0, copying); err != nil || r != pdu.FunctionComplete {
+		t.Errorf("ABORT TASK: %v, %v", r, err)
+	}
+	b.on.Store(false)
+	if r, err := one.Do(f.context(), initiator.Read(lun0, 8, 512, 512)); err != nil || r.In[0] != 0 {
+		t.Errorf("what was not copied: %v, %v", r.In[0], err)
+	}
+	b.on.Store(true)
+	if _, err := one.Start(f.context(), extendedCopy); err != nil {
+		t.Fatal(err)
+	}
+	f.tasks(1)
+	_ = one.Close() // as every fixture checks, nothing is left
 }
 
 // tick is a brake that is soon asked again.

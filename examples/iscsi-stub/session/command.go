@@ -157,11 +157,19 @@ func (cn *connection) offload(t *task) {
 func (cn *connection) conclude(t *task) {
 	w := &settling{t}
 	over := func(*engine.Conn) {
-		if w.t != nil {
-			cn.conclude(w.t)
+		switch {
+		case w.t == nil:
+		case cn.session.isAborted(t):
+			cn.finish(t, true)
+		default:
+			cn.conclude(t)
 		}
 	}
-	if t.cmd.Await(func() { cn.c.Call(over) }) {
+	if t.cmd.Await(func() {
+		if !cn.c.Call(over) { // the engine has stopped
+			over(cn.c)
+		}
+	}) {
 		t.settles = w
 		return
 	}
@@ -262,6 +270,9 @@ func (cn *connection) drop(t *task) {
 // are dropped by it. It is called as by engine.Conn.Call.
 func (cn *connection) sweep(*engine.Conn) {
 	for _, t := range cn.session.tasksOf(cn, func(t *task) bool { return t.aborted && ours(t) }) {
+		if t.settles != nil && t.cmd.Interrupt() {
+			continue // it ends when what it has begun has
+		}
 		cn.drop(t)
 		cn.finish(t, true)
 	}
