@@ -87,7 +87,7 @@ func (p *process) until(ctx context.Context, try func() error) error {
 // stop ends a server at once: tgtd does not listen to SIGTERM while it has targets.
 func (p *process) stop() error {
 	err := p.cmd.Process.Kill()
-	<-p.exited // killed, as it was meant to be
+	<-p.exited //nolint:errcheck // killed, as it was meant to be
 	return err
 }
 
