@@ -2,6 +2,7 @@ package tenant
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 )
@@ -12,16 +13,17 @@ const maxFile = 64 << 20
 // Load reads a tenants file and checks it as a whole. The error has all mistakes, an [*Error]
 // each; or it says that the file can't be read.
 func Load(path string) (*File, error) {
-	info, err := os.Stat(path)
+	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	if info.Size() > maxFile {
-		return nil, &Error{File: path, Text: fmt.Sprintf("has %d bytes, which is more than a tenants file needs", info.Size())}
-	}
-	text, err := os.ReadFile(path)
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, maxFile+1))
 	if err != nil {
 		return nil, err
+	}
+	if len(text) > maxFile {
+		return nil, &Error{File: path, Text: fmt.Sprintf("has more than %d bytes, which no tenants file needs", maxFile)}
 	}
 	return Parse(path, text)
 }

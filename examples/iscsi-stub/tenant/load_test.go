@@ -125,7 +125,7 @@ func TestMistakes(t *testing.T) {
 		{"syntax", "tenants: [\n", "t.yaml:1:"},
 		{"tab", "tenants:\n\t- name: a\n", "t.yaml:2:1: a tab, by which YAML can't be indented"},
 		{"another language", "a: b\n\n`x`: y: z\n", "t.yaml:3:1: this is no YAML"},
-		{"key twice", "data: a\ndata: b\n", "t.yaml:2:1: "},
+		{"key twice", "data: a\ndata: b\n", "t.yaml:2:1: this key is there already"},
 		{"unknown key", "tennants: []\ntenants: []\n", `t.yaml:1:1: "tennants" is no key of a tenants file, which has data, defaults, tenants`},
 		{"no tenants", "data: a\n", "t.yaml:1:1: a tenants file lacks its tenants"},
 		{"unknown key of a tenant", tenant + "  colour: blue\n", `t.yaml:4:3: "colour" is no key of a tenant`},
@@ -254,6 +254,13 @@ func TestErrorsHaveNoSecrets(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// What has no size of its own was read until there was no memory left.
+func TestEndlessFile(t *testing.T) {
+	if _, err := Load("/dev/zero"); err == nil || !strings.Contains(err.Error(), "/dev/zero: has more than") {
+		t.Error(err)
 	}
 }
 

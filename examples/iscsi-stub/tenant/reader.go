@@ -78,6 +78,8 @@ func (r *reader) syntax(err error) {
 	switch {
 	case strings.HasPrefix(strings.TrimSpace(said), "found character") && strings.Contains(bad.GetToken().Value, "\t"):
 		said = "a tab, by which YAML can't be indented"
+	case strings.Contains(bad.GetMessage(), "already defined"):
+		said = "this key is there already"
 	case said == "":
 		said = "this is no YAML"
 	}
