@@ -228,9 +228,9 @@ func ignoreEINTR(f func() error) error {
 	}
 }
 
-// create makes a file that did not exist, size bytes long, which is there whole or
+// create makes a file that did not exist, with what fill writes, which is there whole or
 // not at all whenever the machine stops: it gets its name when it is complete.
-func create(path string, size int64, thick bool) error {
+func create(path string, fill func(d osFile) error) error {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, filepath.Base(path)+".*.new")
 	if err != nil {
@@ -238,7 +238,7 @@ func create(path string, size int64, thick bool) error {
 	}
 	defer f.Close()
 	d := osFile{f, int(f.Fd())}
-	err = d.resize(size, thick)
+	err = fill(d)
 	if err == nil {
 		err = d.sync()
 	}
@@ -251,6 +251,17 @@ func create(path string, size int64, thick bool) error {
 		return err
 	}
 	return syncDir(dir)
+}
+
+// createKey makes the file of a key.
+func createKey(path string, id [16]byte) error {
+	return create(path, func(d osFile) error {
+		first := keyEntry{key: newKey()}
+		if err := d.writeAt(first.slotOf(id), 0); err != nil {
+			return err
+		}
+		return d.writeAt(zeros[:keySlot], keySlot)
+	})
 }
 
 // syncDir makes the names in a directory stable.

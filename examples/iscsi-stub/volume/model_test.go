@@ -147,8 +147,10 @@ func seeds(f *testing.F) {
 func FuzzMemory(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, script []byte) {
-		v := mustOpen(t, Config{Kind: Memory, Blocks: 300, Profile: Profile{Thin: true}})
-		play(t, v, new(model), script, true)
+		for _, encrypted := range []bool{false, true} {
+			v := mustOpen(t, Config{Kind: Memory, Blocks: 300, Profile: Profile{Thin: true, Encrypted: encrypted}})
+			play(t, v, new(model), script, true)
+		}
 	})
 }
 
@@ -158,6 +160,9 @@ func fileIn(t testing.TB, dir string, change func(*Config)) Config {
 	cfg := Config{Name: "a", ID: [16]byte{1}, Kind: File, Path: filepath.Join(dir, "a.img"), Blocks: 300, Profile: Profile{Thin: true}}
 	if change != nil {
 		change(&cfg)
+	}
+	if cfg.Profile.Encrypted {
+		cfg.KeyPath = filepath.Join(dir, "a.key")
 	}
 	if err := Create(cfg); err != nil {
 		t.Fatal(err)
@@ -184,8 +189,8 @@ func FuzzFile(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, script []byte) {
 		for _, dir := range []string{t.TempDir(), inShm(t)} {
-			for _, thin := range []bool{true, false} {
-				cfg := fileIn(t, dir, func(c *Config) { c.Profile.Thin = thin })
+			for _, profile := range []Profile{{Thin: true}, {}, {Thin: true, Encrypted: true}, {Encrypted: true}} {
+				cfg := fileIn(t, dir, func(c *Config) { c.Profile = profile })
 				v := mustOpen(t, cfg)
 				m := new(model)
 				half := len(script) / 8 * 4
@@ -200,6 +205,7 @@ func FuzzFile(f *testing.F) {
 				}
 				_ = os.Remove(cfg.Path)
 				_ = os.Remove(cfg.Path + JournalSuffix)
+				_ = os.Remove(cfg.KeyPath)
 			}
 		}
 	})

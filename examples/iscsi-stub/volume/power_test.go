@@ -38,6 +38,7 @@ func newSim(m *machine, content []byte) *simDisk {
 // machine is what fails.
 type machine struct {
 	data, journal *simDisk // journal is nil until it is made
+	keys          *simDisk // nil: the volume is not encrypted
 	calls         int
 	failAt        int // the call that fails with ErrMedium; 0: none
 	look          func()
@@ -59,6 +60,8 @@ func (d *simDisk) readAt(p []byte, off int64) error {
 	copy(p, d.now[off:])
 	return nil
 }
+
+func (d *simDisk) readCached(p []byte, off int64) error { return d.readAt(p, off) }
 
 func (d *simDisk) put(p []byte, off int64, keep map[int][][]byte) {
 	if grow := int(off) + len(p) - len(d.now); grow > 0 {
@@ -120,6 +123,9 @@ func (d *simDisk) close() error               { return nil }
 // after returns what the disk may have when the power is back: in each sector, choose(n)
 // of its n possible contents.
 func (d *simDisk) after(choose func(n int) int) []byte {
+	if d == nil {
+		return nil
+	}
 	b := bytes.Clone(d.synced)
 	for s := range len(b) / sector {
 		may := slices.Concat(d.lost[s], d.since[s])
@@ -128,6 +134,14 @@ func (d *simDisk) after(choose func(n int) int) []byte {
 		}
 	}
 	return b
+}
+
+// survivor is the disk of another machine, which has what this may have after a loss of power.
+func (d *simDisk) survivor(m *machine, choose func(n int) int) *simDisk {
+	if d == nil {
+		return nil
+	}
+	return newSim(m, d.after(choose))
 }
 
 // The machine is the journal's store.
@@ -153,16 +167,30 @@ func (m *machine) boot() (*Volume, error) {
 	f.journal.room = 2*recordAlign + recordAlign/2 // two records: passes are short
 	v := &Volume{config: cfg, medium: f}
 	v.size.Store(simSize)
-	return v, nil
+	if m.keys == nil {
+		return v, nil
+	}
+	v.config.Profile.Encrypted = true
+	keys, err := openKeyring(m.keys, cfg.ID)
+	if err != nil {
+		return nil, err
+	}
+	v.medium, err = newCrypt(f, keys, simSize)
+	return v, err
+}
+
+// encrypt gives a new machine a key.
+func (m *machine) encrypt() {
+	first := keyEntry{key: newKey()}
+	m.keys = newSim(m, append(first.slotOf([16]byte{7}), make([]byte, keySlot)...))
 }
 
 // outcomesOf calls f with machines that m may be after a loss of power now.
 func (m *machine) outcomesOf(random *rand.Rand, f func(*machine)) {
 	total := 1
 	count := func(n int) int { total = min(total*n, 1<<20); return 0 }
-	m.data.after(count)
-	if m.journal != nil {
-		m.journal.after(count)
+	for _, d := range []*simDisk{m.data, m.journal, m.keys} {
+		d.after(count)
 	}
 	for i := range min(total, outcomes) {
 		rest := i
@@ -175,10 +203,9 @@ func (m *machine) outcomesOf(random *rand.Rand, f func(*machine)) {
 			choose = random.IntN
 		}
 		after := &machine{}
-		after.data = newSim(after, m.data.after(choose))
-		if m.journal != nil {
-			after.journal = newSim(after, m.journal.after(choose))
-		}
+		after.data = m.data.survivor(after, choose)
+		after.journal = m.journal.survivor(after, choose)
+		after.keys = m.keys.survivor(after, choose)
 		f(after)
 	}
 }
@@ -248,6 +275,9 @@ func TestPowerLoss(t *testing.T) {
 		random := rand.New(rand.NewPCG(seed, 5))
 		m := &machine{}
 		m.data = newSim(m, make([]byte, simSize))
+		if seed%4 == 0 {
+			m.encrypt()
+		}
 		if seed%3 == 0 {
 			m.failAt = 1 + random.IntN(40)
 		}

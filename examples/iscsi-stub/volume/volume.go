@@ -60,6 +60,8 @@ type Profile struct {
 	// is not thin has all its room from its creation on (fallocate(2)), so that it
 	// cannot meet a full disk, and keeps it.
 	Thin bool
+	// Encrypted has only ciphertext on the disk, and Erase. A volume is made so, or not.
+	Encrypted bool `json:",omitempty"`
 }
 
 // Config describes a volume to Open and Create.
@@ -68,6 +70,9 @@ type Config struct {
 	ID   [16]byte // which volume it is, for life; the journal is bound to it
 	Kind Kind
 	Path string // of the file, if that is the kind
+	// KeyPath is the file of the key of an encrypted file. Who copies one file without the
+	// other has copied nothing.
+	KeyPath string
 
 	BlockSize int    // bytes, a power of two from 512 to 65536; 0 is 512
 	Blocks    uint64 // at least one
@@ -108,6 +113,10 @@ var (
 	ErrJournal = errors.New("volume: journal of another volume")
 	// ErrClosed says that the volume has been closed.
 	ErrClosed = errors.New("volume: closed")
+	// ErrKey says that the file of the key is not there, or has no key of the volume.
+	ErrKey = errors.New("volume: no key for an encrypted volume")
+	// ErrPlain refuses to Erase a volume that is not encrypted.
+	ErrPlain = errors.New("volume: not encrypted")
 	// ErrConfig refuses a Config.
 	ErrConfig = errors.New("volume: bad configuration")
 )
@@ -165,12 +174,21 @@ func Open(cfg Config) (*Volume, error) {
 			return nil, fmt.Errorf("volume %s: %w", cfg.Name, err)
 		}
 	}
+	if !cfg.Profile.Encrypted {
+		return v, nil
+	}
+	c, err := openCrypt(v.medium, cfg, size)
+	if err != nil {
+		return nil, fmt.Errorf("volume %s: %w", cfg.Name, errors.Join(err, v.medium.close()))
+	}
+	v.medium = c
 	return v, nil
 }
 
 // Create makes the file of a volume, which must not be there yet (fs.ErrExist), nor
 // must a journal of its name. Whenever the machine stops, the file is there whole or
-// not at all. For the other kinds there is nothing to make.
+// not at all. For the other kinds there is nothing to make. If it is to be encrypted, its
+// key is made before it; one that is there is kept.
 func Create(cfg Config) error {
 	size, err := cfg.check()
 	if err != nil || cfg.Kind != File {
@@ -179,7 +197,13 @@ func Create(cfg Config) error {
 	if _, err := os.Lstat(cfg.Path + JournalSuffix); err == nil {
 		return fmt.Errorf("volume %s: %w: the journal %s%s", cfg.Name, fs.ErrExist, cfg.Path, JournalSuffix)
 	}
-	if err := create(cfg.Path, size, !cfg.Profile.Thin); err != nil {
+	if cfg.Profile.Encrypted {
+		if err := createKey(cfg.KeyPath, cfg.ID); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("volume %s: making its key: %w", cfg.Name, err)
+		}
+	}
+	err = create(cfg.Path, func(d osFile) error { return d.resize(size, !cfg.Profile.Thin) })
+	if err != nil {
 		return fmt.Errorf("volume %s: making %s: %w", cfg.Name, cfg.Path, err)
 	}
 	return nil
@@ -206,6 +230,10 @@ func (cfg *Config) check() (int64, error) {
 		return refuse("unknown kind %q", cfg.Kind)
 	case (cfg.Kind == File) != (cfg.Path != ""):
 		return refuse("a file needs a path, and nothing else has one")
+	case cfg.Profile.Encrypted && cfg.Kind == Null:
+		return refuse("there is nothing to encrypt")
+	case (cfg.Profile.Encrypted && cfg.Kind == File) != (cfg.KeyPath != ""):
+		return refuse("an encrypted file needs a path for its key, and nothing else has one")
 	}
 	return int64(cfg.Blocks) * int64(cfg.BlockSize), nil
 }
@@ -246,7 +274,7 @@ func (v *Volume) WriteAt(p []byte, off int64, durable bool, w Wait) error {
 	if v.config.Profile.ReadOnly {
 		return ErrReadOnly
 	}
-	t, err := v.share(off, int64(len(p)), w)
+	t, err := v.write(off, int64(len(p)), w)
 	if err != nil {
 		return err
 	}
@@ -278,7 +306,7 @@ func (v *Volume) change(off, n int64, durable bool, w Wait, write func() error) 
 	if v.config.Profile.ReadOnly {
 		return ErrReadOnly
 	}
-	t, err := v.share(off, n, w)
+	t, err := v.write(off, n, w)
 	if err != nil {
 		return err
 	}
@@ -386,6 +414,29 @@ func (v *Volume) Grow(blocks uint64) error {
 	return nil
 }
 
+// Erase makes all data of an encrypted volume unreadable for good, whatever of it is where:
+// it destroys the key. It takes as long as a few syncs, and unmapping the volume. All reads
+// as zeros afterwards. If the process is killed the volume has all its data when it is
+// opened again, or none. After an error nothing can be read or written until
+// another Erase succeeds, or the volume is opened again. ErrPlain: it is not encrypted.
+func (v *Volume) Erase() error {
+	if v.config.Profile.ReadOnly {
+		return ErrReadOnly
+	}
+	v.life.Lock()
+	defer v.life.Unlock()
+	t := v.turns.all()
+	defer v.turns.done(t)
+	c, ok := v.medium.(*crypt)
+	switch {
+	case v.closed:
+		return ErrClosed
+	case !ok:
+		return ErrPlain
+	}
+	return c.erase(v.size.Load())
+}
+
 // Close waits for what goes on, makes it stable, and frees what the volume held. The
 // error is that of the last Sync; the volume is closed all the same.
 func (v *Volume) Close() error {
@@ -407,6 +458,15 @@ func (v *Volume) share(off, n int64, w Wait) (turn, error) {
 	}
 	t, ok := v.turns.take(off, n, false, w)
 	return v.granted(t, ok)
+}
+
+// write takes a turn to write n bytes at off. In an encrypted volume it is alone: who reads a
+// sector while it is written may be given some of each, which decrypts to neither.
+func (v *Volume) write(off, n int64, w Wait) (turn, error) {
+	if v.config.Profile.Encrypted {
+		return v.claim(off, n, w)
+	}
+	return v.share(off, n, w)
 }
 
 // claim takes a turn alone in the n bytes at off.
