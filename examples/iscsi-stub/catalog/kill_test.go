@@ -27,6 +27,8 @@ const (
 	victimDir   = "CATALOG_TEST_VICTIM_DIR"
 	victimRound = "CATALOG_TEST_VICTIM_ROUND"
 
+	shm = "/dev/shm" // where the volumes are encrypted
+
 	workers      = 4
 	workerBlocks = 96
 	workerSize   = workerBlocks * 512
@@ -71,7 +73,7 @@ func (d deed) bytes() (b []byte) {
 }
 
 func victimVolume(dir, name string) Volume {
-	return Volume{Name: name, Kind: volume.File, Path: filepath.Join(dir, name+".img"), BlockSize: 512, Blocks: workers * workerBlocks, Profile: volume.Profile{Thin: true}}
+	return Volume{Name: name, Kind: volume.File, Path: filepath.Join(dir, name+".img"), BlockSize: 512, Blocks: workers * workerBlocks, Profile: volume.Profile{Thin: true, Encrypted: strings.HasPrefix(dir, shm)}}
 }
 
 // victim works until it is killed.
@@ -309,16 +311,16 @@ func (m *memory) inspectCatalog(t *testing.T, worker int, c *Catalog, dir string
 // all that was acknowledged must be there, stable or not; what a loss of power
 // leaves is volume's TestPowerLoss.
 func TestKill(t *testing.T) {
-	shm, err := os.MkdirTemp("/dev/shm", "catalog")
+	inMemory, err := os.MkdirTemp(shm, "catalog")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
-		if err := os.RemoveAll(shm); err != nil {
+		if err := os.RemoveAll(inMemory); err != nil {
 			t.Error(err)
 		}
 	}()
-	for _, dir := range []string{t.TempDir(), shm} {
+	for _, dir := range []string{t.TempDir(), inMemory} {
 		var all [workers]memory
 		for round := range 15 {
 			murder(t, dir, round+1, &all)

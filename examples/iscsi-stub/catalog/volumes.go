@@ -45,7 +45,8 @@ type Volume struct {
 	Profile   volume.Profile
 }
 
-// Config is what opens the volume.
+// Config is what opens the volume; one that is encrypted has its key where only a catalog
+// knows it.
 func (v Volume) Config() volume.Config {
 	return volume.Config{Name: v.Name, ID: v.ID, Kind: v.Kind, Path: v.Path, BlockSize: v.BlockSize, Blocks: v.Blocks, Profile: v.Profile}
 }
@@ -121,7 +122,7 @@ func (c *Catalog) ensure(want Volume, adopt bool) (volume.Config, error) {
 	if err != nil {
 		return volume.Config{}, err
 	}
-	return want.Config(), nil
+	return c.config(want), nil
 }
 
 // change makes a volume that is there what is wanted of it.
@@ -129,17 +130,18 @@ func (c *Catalog) change(has Volume, want *Volume) error {
 	want.ID = has.ID
 	same := *want
 	same.Blocks, same.Profile = has.Blocks, has.Profile
+	same.Profile.Encrypted = want.Profile.Encrypted
 	if same != has || want.Blocks < has.Blocks {
 		return fmt.Errorf("%w: volume %s: the catalog has %s, declared is %s", ErrMismatch, has.Name, has, *want)
 	}
-	if err := has.check(); err != nil {
+	if err := c.check(has); err != nil {
 		return err
 	}
 	if *want == has {
 		return nil
 	}
 	if want.check() != nil { // the file is too short for what is wanted
-		if err := grow(has, want.Blocks); err != nil {
+		if err := c.grow(has, want.Blocks); err != nil {
 			return err
 		}
 	}
@@ -147,7 +149,11 @@ func (c *Catalog) change(has Volume, want *Volume) error {
 }
 
 func (v Volume) String() string {
-	return fmt.Sprintf("%s of tenant %s, %d blocks of %d bytes, %s", strings.TrimSpace(string(v.Kind)+" "+v.Path), v.Tenant, v.Blocks, v.BlockSize, v.ID.hex())
+	encrypted := ""
+	if v.Profile.Encrypted {
+		encrypted = "encrypted "
+	}
+	return encrypted + fmt.Sprintf("%s of tenant %s, %d blocks of %d bytes, %s", strings.TrimSpace(string(v.Kind)+" "+v.Path), v.Tenant, v.Blocks, v.BlockSize, v.ID.hex())
 }
 
 func (id ID) hex() string { return hex.EncodeToString(id[:]) }
@@ -169,8 +175,8 @@ func (v Volume) check() error {
 	return nil
 }
 
-func grow(has Volume, blocks uint64) error {
-	v, err := volume.Open(has.Config())
+func (c *Catalog) grow(has Volume, blocks uint64) error {
+	v, err := volume.Open(c.config(has))
 	if err != nil {
 		return err
 	}
@@ -180,17 +186,24 @@ func grow(has Volume, blocks uint64) error {
 // add makes a volume: its file, and when that is stable its record. If the machine
 // stops between, the next add finds a file that nobody can have written to, and goes on.
 func (c *Catalog) add(want *Volume, adopt bool) error {
-	if !adopt || want.ID == (ID{}) {
+	isNew := !adopt || want.ID == (ID{})
+	if isNew {
 		_, _ = rand.Read(want.ID[:]) // never fails
 	}
 	if err := c.unowned(*want); err != nil {
 		return err
 	}
-	err := volume.Create(want.Config())
+	if err := c.mayHaveKey(*want, adopt); err != nil {
+		return err
+	}
+	err := volume.Create(c.config(*want))
 	if errors.Is(err, fs.ErrExist) {
-		err = want.usable(adopt, err)
+		err = c.usable(*want, adopt, err)
 	}
 	if err != nil {
+		if isNew && want.hasKey() {
+			_ = os.Remove(c.config(*want).KeyPath) // if it is there, nothing has been encrypted with it
+		}
 		return err
 	}
 	return c.record(*want)
@@ -208,7 +221,7 @@ func (c *Catalog) unowned(want Volume) error {
 }
 
 // usable finds out whether the file that stands in the way of a new volume may be it.
-func (v Volume) usable(adopt bool, exists error) error {
+func (c *Catalog) usable(v Volume, adopt bool, exists error) error {
 	if err := v.check(); err != nil {
 		return err
 	}
@@ -216,7 +229,7 @@ func (v Volume) usable(adopt bool, exists error) error {
 		return nil
 	}
 	_, journalErr := os.Lstat(v.Path + volume.JournalSuffix)
-	cfg := v.Config()
+	cfg := c.config(v)
 	cfg.Profile.Thin = true // or Status would not look
 	opened, err := volume.Open(cfg)
 	if err != nil {
@@ -260,7 +273,7 @@ func (c *Catalog) Check(dirs ...string) (problems []error, err error) {
 		path := filepath.Clean(v.Path)
 		known[path], known[path+volume.JournalSuffix] = true, true
 		look[filepath.Dir(path)] = true
-		if err := v.check(); err != nil {
+		if err := c.check(v); err != nil {
 			problems = append(problems, err)
 		}
 	}
