@@ -76,7 +76,7 @@ func TestReadInPieces(t *testing.T) {
 }
 
 func TestReadOnlyUnit(t *testing.T) {
-	w := newWorld(t, func(v *volume.Config, _ *UnitConfig) { v.Profile.ReadOnly = true })
+	w := newWorld(t, func(v *volume.Config, _ *UnitConfig) { v.Profile.ReadOnly, v.Profile.Encrypted = true, true })
 	for op := range opcodes {
 		for _, r := range opcodes[op].rows {
 			if r.does&writes == 0 {

@@ -113,7 +113,7 @@ func TestRequestSense(t *testing.T) {
 }
 
 func TestReportSupportedOpcodes(t *testing.T) {
-	w := newWorld(t, nil)
+	w := newWorld(t, func(v *volume.Config, _ *UnitConfig) { v.Profile.Encrypted = true })
 	w.steps(t, []step{
 		{name: "READ(10)", cdb: "A3 0C 01 28 00 00 00 00 00 FF 00 00", in: "00 03 00 0A 28 1A FF FF FF FF 3F FF FF 00"},
 		{name: "READ(10), with timeouts", cdb: "A3 0C 81 28 00 00 00 00 00 FF 00 00", in: "00 83 00 0A 28 1A FF FF FF FF 3F FF FF 00 00 0A 00 00 00 00 00 00 00 00 00 1E"},

@@ -152,8 +152,12 @@ func (c *Command) vitalBlockLimits(b []byte) []byte {
 func (c *Command) vitalCharacteristics(b []byte) []byte {
 	page := append(b, make([]byte, 60)...)
 	binary.BigEndian.PutUint16(page[len(b):], 1)
+	// 01b: what SANITIZE has erased can be read.
 	if c.unit.thin() {
-		page[len(b)+3] = 0x40 // WABEREQ 01b: what SANITIZE has erased can be read
+		page[len(b)+3] |= 0x40 // WABEREQ
+	}
+	if c.unit.volume.Profile().Encrypted {
+		page[len(b)+3] |= 0x10 // WACEREQ
 	}
 	return page
 }

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// The service actions of SANITIZE (SBC-3, table 75). CRYPTOGRAPHIC ERASE is not among them:
-// no volume is encrypted.
+// The service actions of SANITIZE (SBC-3, table 75).
 const (
-	actionOverwrite       = 0x01
-	actionBlockErase      = 0x02
-	actionExitFailureMode = 0x1F
+	actionOverwrite          = 0x01
+	actionBlockErase         = 0x02
+	actionCryptographicErase = 0x03
+	actionExitFailureMode    = 0x1F
 )
 
 const unrestricted = 0x20 // AUSE
@@ -26,6 +26,10 @@ var sanitizing = []row{
 	{
 		op: 0x48, action: actionBlockErase, name: "SANITIZE, BLOCK ERASE", usage: "48 A2 00 00 00 00 00 FF FF 00",
 		does: writes | thinOnly, timeout: 24 * time.Hour, check: checkSanitize, run: runSanitize,
+	},
+	{
+		op: 0x48, action: actionCryptographicErase, name: "SANITIZE, CRYPTOGRAPHIC ERASE", usage: "48 A3 00 00 00 00 00 FF FF 00",
+		does: writes | encryptedOnly, timeout: 24 * time.Hour, check: checkSanitize, run: runSanitize,
 	},
 	{
 		op: 0x48, action: actionExitFailureMode, name: "SANITIZE, EXIT FAILURE MODE", usage: "48 BF 00 00 00 00 00 FF FF 00",
@@ -42,6 +46,7 @@ type storedSanitize struct {
 // sanitize is one that goes on. It belongs to the unit, whatever becomes of who asked.
 type sanitize struct {
 	state   storedSanitize
+	key     bool     // the volume's key is replaced, and there are no passes
 	passes  [][]byte // a part of the medium as each pass writes it; nil gives blocks back
 	stop    chan struct{}
 	done    chan struct{} // closed at the end
@@ -79,10 +84,13 @@ func runSanitize(c *Command, w Wait) bool {
 		state: storedSanitize{Unrestricted: c.CDB[1]&unrestricted != 0},
 		stop:  make(chan struct{}), done: make(chan struct{}), passes: [][]byte{nil},
 	}
-	if c.CDB[1]&0x1F == actionOverwrite {
+	switch c.CDB[1] & 0x1F {
+	case actionOverwrite:
 		if s.passes = c.overwritePasses(); s.passes == nil {
 			return true
 		}
+	case actionCryptographicErase:
+		s.key, s.passes = true, nil
 	}
 	c.unit.beginSanitize(s, c)
 	const immediate = 0x80
@@ -206,8 +214,12 @@ func (u *Unit) doSanitize(s *sanitize) {
 	}
 }
 
-// erase does all passes; each is stable before the next begins.
+// erase does all passes; each is stable before the next begins. To destroy a key is no
+// matter of throughput: no share of it is asked for, and nothing stops it half-way.
 func (u *Unit) erase(s *sanitize) error {
+	if s.key {
+		return u.volume.Erase()
+	}
 	size := int64(u.volume.Blocks()) * int64(u.volume.BlockSize())
 	for pass, part := range s.passes {
 		for off := int64(0); off < size; off += erasePart {

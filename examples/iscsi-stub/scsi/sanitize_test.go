@@ -3,6 +3,8 @@ package scsi
 import (
 	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -12,10 +14,11 @@ import (
 )
 
 const (
-	blockErase = "48 02 00 00 00 00 00 00 00 00"
-	inProgress = "70 00 02 00 00 00 00 0A 00 00 00 00 04 1B 00 80 00 00"
-	failedSane = "70 00 03 00 00 00 00 0A 00 00 00 00 31 03 00 00 00 00"
-	readOne    = "28 00 00 00 00 00 00 00 01 00"
+	blockErase  = "48 02 00 00 00 00 00 00 00 00"
+	cryptoErase = "48 03 00 00 00 00 00 00 00 00"
+	inProgress  = "70 00 02 00 00 00 00 0A 00 00 00 00 04 1B 00 80 00 00"
+	failedSane  = "70 00 03 00 00 00 00 0A 00 00 00 00 31 03 00 00 00 00"
+	readOne     = "28 00 00 00 00 00 00 00 01 00"
 )
 
 // overwrite is a SANITIZE, OVERWRITE with this first byte, and its parameter list.
@@ -48,11 +51,64 @@ func TestSanitize(t *testing.T) {
 	w.do("48 1F 00 00 00 00 00 00 00 00").good(t, "")
 }
 
+// CRYPTOGRAPHIC ERASE is known to units that have a key, thin or not, and is not kept back by
+// their quality of service.
+func TestCryptographicErase(t *testing.T) {
+	const (
+		supported = "A3 0C 02 48 00 03 00 00 00 FF 00 00"
+		features  = "12 01 B1 00 04 00"
+		reads     = "12 01 B1 00 40 00"
+	)
+	for _, thin := range []bool{true, false} {
+		plain := newWorld(t, func(c *volume.Config, _ *UnitConfig) { c.Profile.Thin = thin })
+		plain.do(supported).good(t, "00 01 00 00")
+		kept := &keeper{}
+		w, b := twoInitiators(t, func(c *volume.Config, u *UnitConfig) {
+			c.Profile = volume.Profile{Thin: thin, Encrypted: true}
+			u.Keeper, u.Shaper = kept, newGate()
+		})
+		w.do(supported).good(t, "00 03 00 0A 48 A3 00 00 00 00 00 FF FF 00")
+		if page := w.do(reads).in; page[7]&0x30 != 0x10 {
+			t.Errorf("WACEREQ is in % X", page[:8])
+		}
+		w.do(features).good(t, "00 B1 00 3C")
+		w.do("48 03 00 00 00 00 00 00 08 00", make([]byte, 8)...).check(t, "70 00 05 00 00 00 00 0A 00 00 00 00 24 00 00 C0 00 07")
+		w.by(b, "16 00 00 00 00 00").good(t, "")
+		w.do(cryptoErase).conflict(t)
+		w.by(b, "17 00 00 00 00 00").good(t, "")
+		w.do("2A 00 00 00 00 00 00 00 01 00", fill('a', 512)...).good(t, "")
+		w.do(cryptoErase).good(t, "")
+		w.do("00 00 00 00 00 00").good(t, "")
+		w.do(readOne).good(t, fmt.Sprintf("%x", make([]byte, 512)))
+	}
+}
+
+// A key that could not be replaced is a sanitize that failed, after which nothing is read.
+func TestCryptographicEraseFails(t *testing.T) {
+	dir := t.TempDir()
+	w := newWorld(t, func(c *volume.Config, _ *UnitConfig) {
+		c.Kind, c.Path, c.KeyPath = volume.File, filepath.Join(dir, "v.img"), filepath.Join(dir, "v.key")
+		c.Profile.Encrypted = true
+		if err := volume.Create(*c); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if err := os.Remove(filepath.Join(dir, "v.key")); err != nil {
+		t.Fatal(err)
+	}
+	w.do("48 23 00 00 00 00 00 00 00 00").check(t, failedSane) // AUSE
+	w.do(readOne).check(t, failedSane)
+	w.do("48 1F 00 00 00 00 00 00 00 00").good(t, "")
+	if o := w.do(readOne); o.status != CheckCondition {
+		t.Error("a read after it:", o.status)
+	}
+}
+
 func TestSanitizeRefuses(t *testing.T) {
 	w, b := twoInitiators(t, removable)
 	field := func(at string) string { return "70 00 05 00 00 00 00 0A 00 00 00 00 24 00 00 " + at }
 	for cdb, at := range map[string]string{
-		"48 03 00 00 00 00 00 00 00 00": "CC 00 01", // CRYPTOGRAPHIC ERASE
+		cryptoErase:                     "CC 00 01", // without a key
 		"48 00 00 00 00 00 00 00 00 00": "CC 00 01",
 		"48 42 00 00 00 00 00 00 00 00": "CE 00 01", // ZNR
 		"48 02 00 00 01 00 00 00 00 00": "C8 00 04",
@@ -78,6 +134,8 @@ func TestSanitizeRefuses(t *testing.T) {
 
 	w = newWorld(t, func(c *volume.Config, _ *UnitConfig) { c.Profile.ReadOnly = true })
 	w.do(blockErase).check(t, "70 00 07 00 00 00 00 0A 00 00 00 00 27 00 00 00 00 00")
+	w = newWorld(t, func(c *volume.Config, _ *UnitConfig) { c.Profile.ReadOnly, c.Profile.Encrypted = true, true })
+	w.do(cryptoErase).check(t, "70 00 07 00 00 00 00 0A 00 00 00 00 27 00 00 00 00 00")
 	w = newWorld(t, func(c *volume.Config, _ *UnitConfig) { c.Profile.Thin = false })
 	w.do(blockErase).check(t, "70 00 05 00 00 00 00 0A 00 00 00 00 20 00 00 00 00 00")
 }

@@ -82,6 +82,8 @@ const (
 
 	// thinOnly: it is known to units only that give blocks back.
 	thinOnly
+	// encryptedOnly: it is known to units only that have a key.
+	encryptedOnly
 	// anywhere: it has an answer even at a LUN that names no unit; then c.unit is nil.
 	anywhere
 
@@ -120,7 +122,9 @@ func (r *row) index() {
 }
 
 // has tells whether the unit knows the command.
-func (u *Unit) has(r *row) bool { return r.does&thinOnly == 0 || u.thin() }
+func (u *Unit) has(r *row) bool {
+	return (r.does&thinOnly == 0 || u.thin()) && (r.does&encryptedOnly == 0 || u.volume.Profile().Encrypted)
+}
 
 // find looks a CDB up. With an operation code that is known but not the service action,
 // row is nil and known is true.
@@ -195,9 +199,9 @@ func (c *Command) admitted() {
 	switch {
 	case c.unit == nil && (row == nil || row.does&anywhere == 0):
 		c.fail(IllegalRequest, LogicalUnitNotSupported)
-	case !known, row != nil && c.unit != nil && !c.unit.has(row):
+	case !known, row != nil && c.unit != nil && row.does&encryptedOnly == 0 && !c.unit.has(row):
 		c.fail(IllegalRequest, InvalidOperationCode)
-	case row == nil:
+	case row == nil, c.unit != nil && !c.unit.has(row): // SANITIZE is known, and not this one
 		c.badField(1, 4)
 	case len(c.CDB) < len(row.mask):
 		c.badField(len(c.CDB), -1)
