@@ -70,6 +70,7 @@ func TestReload(t *testing.T) {
 	// What is wrong changes nothing.
 	reload(t, p, file, strings.Replace(twoTenants, "luns: {0: disk}\n", "luns: {0: disc}\n", 1), `the tenants stay as they are.*:7:5: LUN 0 is \\"disc\\", which is no volume`)
 	reload(t, p, file, strings.Replace(twoTenants, "size: 16MiB", "size: 8MiB", 1), `the tenants stay as they are.*:5:\d+: volume \\"disk\\" of tenant \\"blue\\": a volume does not shrink`)
+	reload(t, p, file, strings.Replace(twoTenants, "size: 16MiB", "size: 16MiB, encrypted: true", 1), `the tenants stay as they are.*:5:\d+: volume \\"disk\\" of tenant \\"blue\\": .*a volume is made encrypted, or never is`)
 	isOpen(t, inBlue)
 	isOpen(t, inRed)
 	isOpen(t, inSecret)

@@ -16,9 +16,9 @@ type profile struct {
 const (
 	disk = "iqn.2026-01.com.example:disk"
 	// what waits for seconds; a test of its own tenant each
-	waiting = "SCSI.Reserve6.* SCSI.Sanitize.* SCSI.P* iSCSI.iSCSIcmdsn.*"
+	waiting = "SCSI.Reserve6.* SCSI.P* iSCSI.iSCSIcmdsn.*"
 	// what has another profile
-	special = "SCSI.Sanitize.Reset SCSI.MultipathIO.* SCSI.ReadOnly.* SCSI.NoMedia.* SCSI.StartStopUnit.* SCSI.PreventAllow.*"
+	special = "SCSI.Sanitize.* SCSI.MultipathIO.* SCSI.ReadOnly.* SCSI.NoMedia.* SCSI.StartStopUnit.* SCSI.PreventAllow.*"
 	// what passes with large blocks and WSNZ only. UnmapSingle asks for the status of a block
 	// and wants the answer to begin with the next physical one, which is the same if logical
 	// blocks are as large. UnmapUntilEnd gives FFh as the data of a WRITE SAME with UNMAP, and
@@ -38,6 +38,7 @@ var profiles = []profile{
 	{name: "two portals", about: "the same, by IPv4 and by IPv6, a portal group each", tenant: "portals", iqn: disk, both: true, tests: "SCSI.MultipathIO.*"},
 	{name: "read-only", about: "a file that may not be written", tenant: "read-only", iqn: disk, tests: "SCSI.ReadOnly.*"},
 	{name: "slow", about: "a thin file of 64 MiB, kept to 8 MiB a second: SANITIZE is to last through resets", tenant: "slow", iqn: disk, tests: "SCSI.Sanitize.Reset"},
+	{name: "encrypted", about: "an encrypted thin file of 64 MiB: SANITIZE can destroy its key", tenant: "encrypted", iqn: disk, tests: "SCSI.Sanitize.*", not: "SCSI.Sanitize.Reset"},
 	{name: "removable", about: "a medium that can be ejected", tenant: "removable", iqn: disk, tests: "SCSI.NoMedia.* SCSI.StartStopUnit.* SCSI.PreventAllow.*"},
 	{name: "large blocks", about: "blocks of 4096 bytes, and no WRITE SAME of 0 blocks", tenant: "large-blocks", iqn: disk, tests: large},
 
@@ -54,4 +55,4 @@ var profiles = []profile{
 }
 
 // standard is how many of the profiles make the conformance table.
-const standard = 7
+const standard = 8

@@ -40,6 +40,9 @@ func (m *mistakes) volumes(t *Tenant, data string) {
 		if v.Kind == KindFile && data == "" {
 			m.add(v.at, "volume %q is a file, and the tenants file does not say in which directory: it lacks its data", v.Name)
 		}
+		if v.Kind == KindNull && v.Encrypted {
+			m.add(v.at, "volume %q keeps nothing that could be encrypted", v.Name)
+		}
 		m.qos(v)
 	}
 }

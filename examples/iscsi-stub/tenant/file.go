@@ -50,6 +50,8 @@ type Volume struct {
 	// Thin volumes tell initiators that they can be unmapped.
 	Thin                bool
 	ReadOnly, Removable bool
+	// Encrypted volumes have a key, which SANITIZE, CRYPTOGRAPHIC ERASE destroys.
+	Encrypted bool
 	// WriteSameToEnd takes a WRITE SAME of no blocks for one to the end of the medium.
 	WriteSameToEnd bool
 	QoS            QoS

@@ -31,7 +31,7 @@ tenants:
           max: {iops: 100, bandwidth: 10MB/s}
           burst: {iops: 200, bandwidth: 20MiB}
           burst-for: 10s
-      - {name: cd, size: 1023MiB, kind: memory, read-only: true, removable: true, write-same-to-end: false}
+      - {name: cd, size: 1023MiB, kind: memory, read-only: true, removable: true, encrypted: true, write-same-to-end: false}
     targets:
       - iqn: iqn.2026-01.com.example:disk
         alias: Blue's disk
@@ -94,8 +94,8 @@ func TestWholeFile(t *testing.T) {
 		"red's limits":   {red.Limits, forRed2},
 		"finder":         {string(blue.Discovery.Users["finder"].Reveal()), "findersfindersfinders"},
 		"disk's qos":     {blue.Volumes[0].QoS, QoS{Rate{10, 1 << 20}, Rate{100, 10e6}, Rate{200, 20 << 20}, 10 * time.Second}},
-		"disk":           {*blue.Volumes[0], Volume{"disk", 1 << 30, 4096, KindFile, false, false, false, true, blue.Volumes[0].QoS, blue.Volumes[0].at}},
-		"cd":             {*blue.Volumes[1], Volume{"cd", 1023 << 20, 512, KindMemory, true, true, true, false, QoS{}, blue.Volumes[1].at}},
+		"disk":           {*blue.Volumes[0], Volume{"disk", 1 << 30, 4096, KindFile, false, false, false, false, true, blue.Volumes[0].QoS, blue.Volumes[0].at}},
+		"cd":             {*blue.Volumes[1], Volume{"cd", 1023 << 20, 512, KindMemory, true, true, true, true, false, QoS{}, blue.Volumes[1].at}},
 		"portals":        {blue.Targets[0].Portals, []Portal{{"10.77.0.1", 1}, {"fd77::1", 2}}},
 		"luns":           {blue.Targets[0].LUNs, map[uint16]string{0: "disk", 7: "cd"}},
 		"ann":            {string(blue.Targets[0].CHAP.Users["ann"].Reveal()), "annsecretannsecret"},
@@ -142,6 +142,7 @@ func TestMistakes(t *testing.T) {
 		{"size overflows", tenant + "  volumes: [{name: d, size: 99999999TiB}]\n", "t.yaml:4:29: size is a number of bytes"},
 		{"odd size", tenant + "  volumes: [{name: d, size: 1000}]\n", `t.yaml:4:14: volume "d": 1000 bytes are no multiple`},
 		{"block", tenant + "  volumes: [{name: d, size: 1MiB, block: 520}]\n", "block is 4096 or 512"},
+		{"encrypted nothing", tenant + "  volumes: [{name: d, size: 1MiB, kind: \"null\", encrypted: true}]\n", `volume "d" keeps nothing that could be encrypted`},
 		{"kind", tenant + "  volumes: [{name: d, size: 1MiB, kind: tape}]\n", "kind is file or memory or null"},
 		{"truth", tenant + "  volumes: [{name: d, size: 1MiB, thin: maybe}]\n", "thin is true or false"},
 		{"volume twice", volumes + "  - {name: d, size: 2MiB}\n", `t.yaml:7:6: volume "d" is there already, on line 5`},

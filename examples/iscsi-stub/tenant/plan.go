@@ -63,7 +63,7 @@ func (p *plan) volume(t *Tenant, v *Volume) error {
 	name := t.Name + "/" + v.Name
 	want := catalog.Volume{
 		Name: name, Tenant: t.Name, Kind: volume.Kind(v.Kind), BlockSize: v.BlockSize, Blocks: uint64(v.Size) / uint64(v.BlockSize),
-		Profile: volume.Profile{ReadOnly: v.ReadOnly, Removable: v.Removable, Thin: v.Thin},
+		Profile: volume.Profile{ReadOnly: v.ReadOnly, Removable: v.Removable, Thin: v.Thin, Encrypted: v.Encrypted},
 	}
 	if v.Kind == KindFile {
 		want.Path = filepath.Join(p.d.data, t.Name, v.Name+".img")
@@ -113,7 +113,12 @@ func (p *plan) keep(u *unit, want catalog.Volume, settings qos.Settings) error {
 // open opens a volume that isn't open, or that is to become another kind of disk: then the old
 // one is closed first, since a file is open once only.
 func (p *plan) open(want catalog.Volume, settings qos.Settings, toEnd bool) (*unit, error) {
-	if old := (*p.d.units.Load())[want.Name]; old != nil {
+	old := (*p.d.units.Load())[want.Name]
+	switch {
+	case old == nil:
+	case old.profile.Encrypted != want.Profile.Encrypted:
+		return nil, fmt.Errorf("%w: a volume is made encrypted, or never is", catalog.ErrMismatch)
+	default:
 		return nil, errors.New("read-only, removable, thin and write-same-to-end can't change while the program runs")
 	}
 	cfg, keeper, err := p.config(want)

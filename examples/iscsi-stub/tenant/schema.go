@@ -56,6 +56,7 @@ func (r *reader) volume(n ast.Node) *Volume {
 		r.bool("thin", &v.Thin),
 		r.bool("read-only", &v.ReadOnly),
 		r.bool("removable", &v.Removable),
+		r.bool("encrypted", &v.Encrypted),
 		r.bool("write-same-to-end", &v.WriteSameToEnd),
 		field{key: "qos", read: func(n ast.Node) { r.qos(n, &v.QoS) }},
 	)
