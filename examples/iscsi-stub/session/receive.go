@@ -78,10 +78,18 @@ func (cn *connection) strayData(h pdu.Header, data []byte, good bool) {
 	switch {
 	case known && !fits:
 		cn.fail(ProtocolError, errTooMuchAhead)
-	case known, cn.spent.has(h.ITT()): // it was aborted when these were under way
+	case known, cn.session.aborting(h.ITT()), cn.spent.has(h.ITT()): // it was aborted when these were under way
 	default:
 		cn.reject(h, pdu.RejectInvalidField, UnknownTag, "data of no task")
 	}
+}
+
+// aborting says whether a task is about to end without a response.
+func (s *session) aborting(itt pdu.Tag) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.tasks.find(uint32(itt))
+	return t != nil && t.aborted
 }
 
 var (

@@ -42,7 +42,7 @@ func (cn *connection) onRequest(h pdu.Header, data []byte) {
 		if _, taken := s.findHeld(h.CmdSN()); taken {
 			at = outside // it has come before, or its task was aborted
 		}
-	case h.Opcode() == pdu.OpTaskRequest:
+	case h.Opcode() == pdu.OpTaskRequest && h.TaskFunction() != pdu.AbortTask:
 		at = s.window.placeImmediate(h.CmdSN()) // it may be about requests that have not all come yet
 	}
 	switch at {

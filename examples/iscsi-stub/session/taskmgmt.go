@@ -56,6 +56,7 @@ func (cn *connection) abortTask(h pdu.Header, done func(), answer func(pdu.TaskR
 	case exists:
 		s.abort(func(t *task) bool { return t.itt == tag }, done)
 	case t == nil && h.RefCmdSN().Before(h.CmdSN()) && s.plug(h.RefCmdSN()):
+		cn.spent.add(tag) // its data may be under way
 		answer(pdu.FunctionComplete)
 		cn.deliverHeld(cn.c)
 	default:
