@@ -127,6 +127,7 @@ func TestMinimaAreMet(t *testing.T) {
 		"half of the machine, promised so": {{2500, 16, 4096, 1}, {0, 64, 4096, 20}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			m := newMachine(capacity)
 			for _, g := range guests {
 				for range g.count {
@@ -137,10 +138,10 @@ func TestMinimaAreMet(t *testing.T) {
 					m.client(t, s, g.depth, g.bytes)
 				}
 			}
-			m.run(20)
+			m.run(14)
 			total := 0.0
 			for i, c := range m.clients {
-				got, want := c.rate(12, 20), c.volume.claim.guaranteed()
+				got, want := c.rate(8, 14), c.volume.claim.guaranteed()
 				total += got
 				t.Logf("client %d: minimum %.0f, got %.0f, longest I/O %v", i, want, got, c.longest)
 				if got < 0.95*want {
