@@ -93,6 +93,7 @@ func (c *client) closed() {
 			if ne := interface{ Timeout() bool }(nil); errors.As(err, &ne) && ne.Timeout() {
 				c.t.Fatal("the connection stays open")
 			}
+			_ = c.Close() // or the server waits for that
 			return
 		}
 	}
