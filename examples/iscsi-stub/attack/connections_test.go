@@ -3,6 +3,8 @@ package attack
 import (
 	"bytes"
 	"errors"
+	"net"
+	"os"
 	"testing"
 
 	"github.com/nsreactor/nsreactor/examples/iscsi-stub/initiator"
@@ -75,15 +77,37 @@ func TestReinstatement(t *testing.T) {
 	r.unharmed()
 }
 
-// A flood of connections gets as far as the tenant's limit.
+// A flood of connections gets as far as the tenant's limit, and no farther, however long it
+// goes on.
 func TestFlood(t *testing.T) {
+	const connections, open = 10_000, 256
 	r := newRig(t)
-	var flood []*raw
-	for range 200 {
-		flood = append(flood, r.raw(initiator.Config{}))
+	var flood [open]net.Conn
+	for i := range connections {
+		if old := flood[i%open]; old != nil {
+			_ = old.Close()
+		}
+		flood[i%open] = r.dial(r.red)
+		if i%(connections/10) == 0 {
+			r.unharmed()
+		}
 	}
 	r.unharmed()
-	for _, c := range flood[100:] {
-		c.closed()
+	closed := make(chan struct{}, open)
+	for _, c := range flood {
+		defer c.Close()
+		go func() {
+			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+				closed <- struct{}{}
+			}
+		}()
 	}
+	for range open - loggingIn {
+		select {
+		case <-closed:
+		case <-r.ctx.Done():
+			t.Fatal("more connections are open than may log in")
+		}
+	}
+	r.unharmed()
 }

@@ -25,6 +25,8 @@ const (
 	port  = 3260
 	disk  = "iqn.2026-01.example:disk"
 	block = 512
+
+	loggingIn = 8 // connections of a tenant that have not logged in
 )
 
 // rig is a target in two namespaces with the same address. red attacks; blue
@@ -45,7 +47,7 @@ type tenants map[string]*session.Tenant
 func (d tenants) Tenant(ns *engine.Namespace) *session.Tenant { return d[ns.Name()] }
 
 func newRig(t *testing.T) *rig {
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	lab := nstest.New(t)
 	r := &rig{t: t, ctx: ctx, red: lab.MustAdd(t, "red")}
 	blue := lab.MustAdd(t, "blue")
@@ -54,6 +56,8 @@ func newRig(t *testing.T) *rig {
 		Logger:    slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Login:     login.Config{Preferences: login.Preferences{MaxConnections: 4, ErrorRecoveryLevel: 1}},
 		Window:    16,
+		// Only the limits, not time, end a connection that does not log in.
+		LoginTimeout: time.Hour,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +107,7 @@ func tenant(t *testing.T, name string) *session.Tenant {
 	return &session.Tenant{
 		Name:    name,
 		Targets: []*session.Target{{Name: disk, Device: d, Portals: []session.Portal{{Group: 1}}}},
-		Limits:  session.Limits{LoggingIn: 8, Connections: 32},
+		Limits:  session.Limits{LoggingIn: loggingIn, Connections: 32},
 	}
 }
 
@@ -115,7 +119,7 @@ func (r *rig) dial(n *nstest.Tenant) net.Conn {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if err := nc.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := nc.SetDeadline(time.Now().Add(90 * time.Second)); err != nil {
 		r.t.Fatal(err)
 	}
 	return nc
