@@ -256,7 +256,7 @@ func TestLimit(t *testing.T) {
 
 func TestIdle(t *testing.T) {
 	ln := listenTCP(t)
-	_, red, _ := start(t, "-backend", ln.Addr().String(), "-idle", "20ms")
+	_, red, _ := start(t, "-backend", ln.Addr().String(), "-idle", "500ms")
 	client := dial(t, red)
 	accept(t, ln)
 	hearReset(t, client)
