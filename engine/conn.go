@@ -33,6 +33,7 @@ type Conn struct {
 	dirty      bool // on the loop's list of connections to settle
 	wantData   bool // call OnData again without new bytes
 	wantSpace  bool // call OnWritable
+	recalled   bool // on the loop's list of connections to call again
 	drainTold  bool // OnDrain was called
 	anywhere   bool // the handler needs no namespace
 	broken     bool // failed is set

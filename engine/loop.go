@@ -475,7 +475,12 @@ func (l *loop) settleDirty() {
 }
 
 // runAgain has a connection called without an event of its own.
-func (l *loop) runAgain(c *Conn) { l.again = append(l.again, c) }
+func (l *loop) runAgain(c *Conn) {
+	if !c.recalled {
+		c.recalled = true
+		l.again = append(l.again, c)
+	}
+}
 
 // callAgain goes over the list once: what callbacks add to it waits for the
 // next turn, or one of them could keep all others waiting.
@@ -483,6 +488,7 @@ func (l *loop) callAgain() {
 	n := len(l.again)
 	for i := range n {
 		c := l.again[i]
+		c.recalled = false
 		l.guard(func() { l.serveAgain(c) })
 	}
 	rest := copy(l.again, l.again[n:])

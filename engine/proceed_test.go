@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"errors"
+	"sync"
 	"testing"
 )
 
@@ -148,13 +149,77 @@ func TestShareOfTurn(t *testing.T) {
 	}
 }
 
-// produce answers every byte with a piece, as one that fetches them from elsewhere.
-func produce(c *Conn) {
+// Several such connections have a share each. They were called again as often as they
+// had asked, twice for each call, and so took turns within one turn of the loop: each
+// had a fresh share when another had sent.
+func TestShareOfTurnInCompany(t *testing.T) {
+	const clients, requests, reply, budget = 4, 1000, 32 << 10, 64 << 10
+	most, listed, turn := 0, 0, uint64(0)
+	sent := map[*Conn]int{} // in this turn
+	answer := func(c *Conn) {
+		produceMore(c)
+		for c.Proceed() && c.Discard(1) == 1 {
+			n, _ := c.Context().(int)
+			c.SetContext(n + 1)
+			produceMore(c)
+		}
+	}
+	s := startServer(t, Config{Loops: 1, WriteBudget: budget}, hooks{
+		open: func(c *Conn) {
+			c.KeepReading(true) // and so asks about both directions
+			c.SetTap(func(c *Conn, d Direction, p []byte) {
+				if d != Outbound {
+					return
+				}
+				if now := c.Turn(); now != turn {
+					turn = now
+					clear(sent)
+				}
+				sent[c] += len(p)
+				most = max(most, sent[c])
+				listed = max(listed, len(c.loop.again))
+			})
+		},
+		data:     answer,
+		writable: answer,
+	})
+	var all sync.WaitGroup
+	for range clients {
+		c := s.dial()
+		c.send(make([]byte, requests))
+		all.Go(func() {
+			if got := c.recv(requests * reply); len(got) != requests*reply {
+				t.Errorf("got %d bytes", len(got))
+			}
+			c.finish()
+			c.recvAll()
+		})
+	}
+	all.Wait()
+	s.onLoop(0, func(*loop) {
+		// One share for what has just come, and one for what was left.
+		if most > 2*(budget+2*reply) {
+			t.Errorf("a connection sent %d bytes in one turn", most)
+		}
+		if listed > 2*clients { // those of this turn, and of the next
+			t.Errorf("%d of %d connections were listed to be called again", listed, clients)
+		}
+	})
+}
+
+// produceMore is produce for a handler that asks also between the messages.
+func produceMore(c *Conn) {
 	n, _ := c.Context().(int)
-	n += c.Discard(c.Buffered())
 	for n > 0 && !c.Congested() && !c.Yield() {
 		_, _ = c.Write(make([]byte, 32<<10))
 		n--
 	}
 	c.SetContext(n)
+}
+
+// produce answers every byte with a piece, as one that fetches them from elsewhere.
+func produce(c *Conn) {
+	n, _ := c.Context().(int)
+	c.SetContext(n + c.Discard(c.Buffered()))
+	produceMore(c)
 }
