@@ -15,9 +15,10 @@ import (
 // Sessions are a *session.Server's.
 type Sessions interface{ Sessions() []session.State }
 
-// QoS is who knows of each volume what its quality of service has done.
-type QoS interface {
-	QoS(each func(tenant, volume string, c qos.Counters))
+// Volumes is who knows of each volume how many commands are under way at it, and what its
+// quality of service has done: a *tenant.Directory.
+type Volumes interface {
+	Volumes(each func(tenant, volume string, depth int, c qos.Counters))
 }
 
 // Collector is a prometheus.Collector of what an Observer has counted. It has as many series as the
@@ -25,11 +26,11 @@ type QoS interface {
 type Collector struct {
 	o        *Observer
 	sessions Sessions
-	qos      QoS
+	volumes  Volumes
 }
 
 // Collector collects, with what else there is to be asked at the moment.
-func (o *Observer) Collector(s Sessions, q QoS) *Collector { return &Collector{o, s, q} }
+func (o *Observer) Collector(s Sessions, v Volumes) *Collector { return &Collector{o, s, v} }
 
 var (
 	durationDesc = desc("command_duration_seconds", "How long SCSI commands took, from their arrival to their status.", "tenant", "volume", "operation")
@@ -42,7 +43,8 @@ var (
 	wrongsDesc   = desc("violations_total", "What peers should not have done, by kind.", "tenant", "kind")
 	sessionsDesc = desc("sessions", "Sessions that are open; discovery sessions have no target.", "tenant", "target")
 	connsDesc    = desc("connections", "Connections of sessions.", "tenant", "target")
-	tasksDesc    = desc("tasks", "Commands under way: the queue depth.", "tenant", "target")
+	tasksDesc    = desc("tasks", "Commands under way in sessions.", "tenant", "target")
+	depthDesc    = desc("queue_depth", "Commands under way at a volume.", "tenant", "volume")
 	waitsDesc    = desc("qos_delayed_total", "I/Os that had to wait, for the volume's own limit or for others' minimum.", "tenant", "volume", "cause")
 	waitedDesc   = desc("qos_delay_seconds_total", "For how long I/Os had to wait.", "tenant", "volume", "cause")
 	unmetDesc    = desc("qos_unmet_seconds_total", "For how long the minimum was wanted and not reached.", "tenant", "volume")
@@ -56,7 +58,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		durationDesc, bytesDesc, errorsDesc, abortedDesc, nowhereDesc, loginsDesc, closedDesc, wrongsDesc,
-		sessionsDesc, connsDesc, tasksDesc, waitsDesc, waitedDesc, unmetDesc,
+		sessionsDesc, connsDesc, tasksDesc, depthDesc, waitsDesc, waitedDesc, unmetDesc,
 	} {
 		ch <- d
 	}
@@ -77,7 +79,10 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 		m.collect(ch, at.tenant, at.volume)
 	}
 	c.collectSessions(ch)
-	c.qos.QoS(func(tenant, volume string, n qos.Counters) { collectQoS(ch, tenant, volume, n) })
+	c.volumes.Volumes(func(tenant, volume string, depth int, n qos.Counters) {
+		gauge(ch, depthDesc, depth, pair{tenant, volume})
+		collectQoS(ch, tenant, volume, n)
+	})
 }
 
 func (m *Meter) collect(ch chan<- prometheus.Metric, tenant, volume string) {

@@ -67,10 +67,10 @@ type noSessions struct{}
 
 func (noSessions) Sessions() []session.State { return nil }
 
-type someQoS struct{}
+type someVolumes struct{}
 
-func (someQoS) QoS(each func(string, string, qos.Counters)) {
-	each("blue", "disk", qos.Counters{Limited: qos.Delays{IOs: 3, For: time.Second}})
+func (someVolumes) Volumes(each func(string, string, int, qos.Counters)) {
+	each("blue", "disk", 5, qos.Counters{Limited: qos.Delays{IOs: 3, For: time.Second}})
 }
 
 func TestCounts(t *testing.T) {
@@ -92,7 +92,7 @@ func TestCounts(t *testing.T) {
 	o.SessionClosed(at, "logout")
 	o.LoginFailed("blue", "x", &login.Error{Status: login.NotFound})
 	o.Violated("", session.NobodysPlace)
-	c := o.Collector(noSessions{}, someQoS{})
+	c := o.Collector(noSessions{}, someVolumes{})
 	err := testutil.CollectAndCompare(c, strings.NewReader(`
 # HELP iscsi_bytes_total Bytes read by initiators (in) and written by them (out).
 # TYPE iscsi_bytes_total counter
@@ -116,11 +116,14 @@ iscsi_logins_total{outcome="target not found",tenant="blue"} 1
 # TYPE iscsi_qos_delayed_total counter
 iscsi_qos_delayed_total{cause="limit",tenant="blue",volume="disk"} 3
 iscsi_qos_delayed_total{cause="others",tenant="blue",volume="disk"} 0
+# HELP iscsi_queue_depth Commands under way at a volume.
+# TYPE iscsi_queue_depth gauge
+iscsi_queue_depth{tenant="blue",volume="disk"} 5
 # HELP iscsi_violations_total What peers should not have done, by kind.
 # TYPE iscsi_violations_total counter
 iscsi_violations_total{kind="no_tenant",tenant=""} 1
 `), "iscsi_bytes_total", "iscsi_command_errors_total", "iscsi_commands_aborted_total", "iscsi_commands_without_unit_total",
-		"iscsi_logins_total", "iscsi_qos_delayed_total", "iscsi_violations_total")
+		"iscsi_logins_total", "iscsi_qos_delayed_total", "iscsi_queue_depth", "iscsi_violations_total")
 	if err != nil {
 		t.Error(err)
 	}

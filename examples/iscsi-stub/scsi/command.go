@@ -72,6 +72,7 @@ type Command struct {
 	wait    func(c *Command, done func()) bool
 	io      qos.IO // as the unit's shaper has it
 	shaped  bool   // the shaper knows of it
+	counted bool   // the unit counts it as under way
 
 	senseBuf [maxSense]byte
 }
@@ -104,9 +105,14 @@ func (c *Command) ReadIn(p []byte, pos int, w Wait) bool {
 	return c.readMedium(p, pos, w)
 }
 
-// Settle tells the quality of service that the command has been answered. End does it, too; it
-// is for a transport that keeps a command after that, to read its data-in again.
+// Settle tells the quality of service, and whoever counts, that the command has been
+// answered. End does it, too; it is for a transport that keeps a command after that, to read its
+// data-in again.
 func (c *Command) Settle() {
+	if c.counted {
+		c.unit.depth.Add(-1)
+		c.counted = false
+	}
 	if c.shaped {
 		c.unit.shaper.Done(&c.io, time.Now())
 		c.shaped = false
@@ -152,6 +158,7 @@ func (c *Command) SenseKey() SenseKey {
 
 // reset makes the command that of a nexus, with nothing done yet.
 func (c *Command) reset(n *Nexus) {
+	c.Settle()
 	c.nexus, c.path, c.unit, c.row = n, nil, nil, nil
 	c.OutLen, c.InLen, c.Status, c.Sense = 0, 0, Good, nil
 	c.lba, c.blocks, c.moved, c.durable, c.medium = 0, 0, 0, false, false

@@ -2,6 +2,26 @@ package scsi
 
 import "testing"
 
+// A command is under way at its unit from Start to End, or to Settle, or to being used again.
+func TestDepth(t *testing.T) {
+	w := newWorld(t, nil)
+	var one, other Command
+	for _, c := range []*Command{&one, &other} {
+		c.CDB = make([]byte, 6)
+		w.nexus.Start(c)
+	}
+	w.nexus.Start(&one)
+	if n := w.unit.Depth(); n != 2 {
+		t.Errorf("%d commands are under way, not 2", n)
+	}
+	one.Settle()
+	one.End()
+	other.End()
+	if n := w.unit.Depth(); n != 0 {
+		t.Errorf("%d commands are under way, not 0", n)
+	}
+}
+
 func TestUnitReady(t *testing.T) {
 	w := newWorld(t, nil)
 	w.do("00 00 00 00 00 00").good(t, "")

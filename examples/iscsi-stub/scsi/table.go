@@ -195,6 +195,8 @@ func (c *Command) admitted() {
 	c.path = c.nexus.at(c.LUN)
 	if c.path != nil {
 		c.unit = c.path.unit
+		c.unit.depth.Add(1)
+		c.counted = true
 	}
 	switch {
 	case c.unit == nil && (row == nil || row.does&anywhere == 0):

@@ -60,6 +60,8 @@ type Unit struct {
 	reserved atomic.Bool           // somebody holds a reservation: ask allows
 	modes    atomic.Pointer[modes] // the current mode pages
 
+	depth atomic.Int64 // commands under way
+
 	reserving reserving
 	medium    medium
 
@@ -99,6 +101,10 @@ func (u *Unit) Volume() *volume.Volume { return u.volume }
 
 // Meter is what the unit's configuration had, for whoever counts what happens at it.
 func (u *Unit) Meter() any { return u.meter }
+
+// Depth is how many commands are under way at the unit, those of all nexuses: from Start to
+// Settle or End.
+func (u *Unit) Depth() int { return int(u.depth.Load()) }
 
 // mode is the current mode pages, decoded.
 func (u *Unit) mode() *modes { return u.modes.Load() }

@@ -266,12 +266,16 @@ func (cn *connection) drop(t *task) {
 	}
 }
 
-// sweep ends the connection's tasks that were aborted, but for those that a worker has, which
-// are dropped by it. It is called as by engine.Conn.Call.
+// sweep ends the connection's tasks that were aborted, but for those that a worker has, or a
+// copy, which are dropped by it: perhaps on its own goroutine, when the engine stops. It is called as by engine.Conn.Call.
 func (cn *connection) sweep(*engine.Conn) {
 	for _, t := range cn.session.tasksOf(cn, func(t *task) bool { return t.aborted && ours(t) }) {
-		if t.settles != nil && t.cmd.Interrupt() {
-			continue // it ends when what it has begun has
+		if t.settles != nil {
+			t.working = true // no longer ours, if what it has begun goes on: it ends with that
+			if t.cmd.Interrupt() {
+				continue
+			}
+			t.working = false
 		}
 		cn.drop(t)
 		cn.finish(t, true)

@@ -170,6 +170,9 @@ func (f *fixture) settled() {
 		f.t.Errorf("%d sessions are left", len(left))
 	}
 	tn := f.server.tenancy(&Tenant{Name: "a"})
+	if n := f.unit.Depth(); n != 0 {
+		f.t.Errorf("%d commands are under way", n)
+	}
 	if n := tn.memory.inUse(); n != 0 {
 		f.t.Errorf("%d bytes of the budget are lost", n)
 	}

@@ -183,11 +183,13 @@ func (t *task) onWorker(context.Context) error {
 
 // onDone takes the task back from the worker.
 func (t *task) onDone(_ *engine.Conn, err error) {
-	t.working = false
 	cn := t.cn
+	if cn.session.isAborted(t) {
+		t.abandon()
+		return
+	}
+	t.working = false
 	switch {
-	case cn.session.isAborted(t):
-		cn.finish(t, true)
 	case err != nil: // it has not begun in time
 		t.fail(scsi.Busy, 0)
 		cn.sendStatus(t)
@@ -198,6 +200,13 @@ func (t *task) onDone(_ *engine.Conn, err error) {
 
 // onDropped is the end of a task whose connection has gone meanwhile. Any goroutine may call
 // it.
-func (t *task) onDropped(error) { // it is the worker's to the end: its loop may be looking
-	t.cn.finish(t, true)
+func (t *task) onDropped(error) { t.abandon() }
+
+// abandon ends a task that was aborted while a worker had it, when what the worker has begun is
+// over. Any goroutine may call it: the task is the worker's to the end, its loop may be looking.
+func (t *task) abandon() {
+	end := func() { t.cn.finish(t, true) }
+	if !t.cmd.Interrupt() || !t.cmd.Await(end) {
+		end()
+	}
 }

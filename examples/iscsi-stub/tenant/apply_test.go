@@ -73,7 +73,7 @@ func TestCountersDuringApply(t *testing.T) {
 	err := r.Apply(r.file("{name: d, size: 1MiB, kind: memory}"), func() {
 		n := 0
 		go func() {
-			r.QoS(func(string, string, qos.Counters) { n++ })
+			r.Volumes(func(string, string, int, qos.Counters) { n++ })
 			counted <- n
 		}()
 		select {

@@ -136,13 +136,14 @@ func (d *Directory) Close() error {
 	return errors.Join(errs...)
 }
 
-// QoS are the counters of each volume's quality of service, by the names of tenant and
-// volume. It does not wait for an Apply, which may take its time.
-func (d *Directory) QoS(each func(tenant, volume string, c qos.Counters)) {
+// Volumes tells of each volume, by the names of tenant and volume, how many commands are
+// under way at it, and the counters of its quality of service. It does not wait for an Apply,
+// which may take its time.
+func (d *Directory) Volumes(each func(tenant, volume string, depth int, c qos.Counters)) {
 	now := time.Now()
 	for name, u := range *d.units.Load() {
 		tenant, volume, _ := strings.Cut(name, "/")
-		each(tenant, volume, u.shaper.Counters(now))
+		each(tenant, volume, u.Depth(), u.shaper.Counters(now))
 	}
 }
 
