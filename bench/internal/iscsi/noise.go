@@ -192,8 +192,10 @@ func (h *Hearing) listen(ctx context.Context, pid int, s *initiator.Session, lon
 func (c *Noise) makeNoise(ctx context.Context, b *bench) (func() (float64, error), error) {
 	seconds := c.Seconds + c.Settle + 1
 	var clients []*exec.Cmd
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(seconds)*time.Second+time.Minute) // see load
 	said := make([]bytes.Buffer, noisyClients)
 	wait := func() (sum float64, err error) {
+		defer cancel()
 		for i, cmd := range clients {
 			if waitErr := cmd.Wait(); waitErr != nil {
 				err = errors.Join(err, fmt.Errorf("%v: %w: %s", cmd.Args, waitErr, said[i].Bytes()))
