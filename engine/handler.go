@@ -25,7 +25,8 @@ type Handler interface {
 	// out.
 	OnReadEOF(c *Conn)
 	// OnWritable says that the unsent bytes, having been above the high-water
-	// mark, are down at the low-water mark.
+	// mark, are down at the low-water mark; or that a connection which had had its
+	// share of a turn has another one, see [Conn.Yield].
 	OnWritable(c *Conn)
 	// OnWake answers Conn.Wake. Several Wakes may be answered by one OnWake.
 	OnWake(c *Conn)

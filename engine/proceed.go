@@ -5,19 +5,15 @@ package engine
 // between them, and returns if not: the connection is closed or closing, it is
 // paused, a ReadInto is under way, more than Config.WriteHighWater bytes are
 // unsent though the kernel was offered them, or the connection has had its share of
-// the turn, Config.WriteBudget. When that is over, OnData comes again for what was
-// left unread.
+// the turn (see Yield). When that is over, OnData comes again for what was left unread.
 func (c *Conn) Proceed() bool {
 	if !c.mayBeTold() || c.readingInto() || c.congested() {
 		return false
 	}
-	if !c.overspent() {
+	if !c.Yield() {
 		return true
 	}
-	if !c.wantData && c.unread() > 0 {
-		c.wantData = true
-		c.loop.runAgain(c)
-	}
+	c.wantData = c.wantData || c.unread() > 0
 	return false
 }
 

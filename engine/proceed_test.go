@@ -114,6 +114,8 @@ func TestShareOfTurn(t *testing.T) {
 			}
 		}},
 		"Yield": {data: produce, writable: produce},
+		// Its OnData had nothing unread, and so nothing was called again.
+		"Proceed, of what is not input": {data: stream, writable: stream},
 	} {
 		t.Run(name, func(t *testing.T) {
 			most, turn := 0, -1
@@ -222,4 +224,15 @@ func produce(c *Conn) {
 	n, _ := c.Context().(int)
 	c.SetContext(n + c.Discard(c.Buffered()))
 	produceMore(c)
+}
+
+// stream is produce for a handler that asks Proceed and nothing else.
+func stream(c *Conn) {
+	n, _ := c.Context().(int)
+	n += c.Discard(c.Buffered())
+	for n > 0 && c.Proceed() {
+		_, _ = c.Write(make([]byte, 32<<10))
+		n--
+	}
+	c.SetContext(n)
 }
