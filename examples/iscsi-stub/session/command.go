@@ -181,7 +181,6 @@ func (cn *connection) conclude(t *task) {
 func (cn *connection) respond(t *task) {
 	if t.total == 0 {
 		t.total = min(t.cmd.InLen, t.expectIn)
-		t.burst = int(cn.params.MaxBurstLength)
 	}
 	if t.burst == 0 {
 		t.burst = int(cn.params.MaxBurstLength)
